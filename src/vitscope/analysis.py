@@ -1,0 +1,337 @@
+"""Measuring: the only loop over batches and layers. Backbone + images + measures -> Table."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from vitscope.axes import PatchGrid, PatchTokens
+from vitscope.data.loader import evaluation_batches
+from vitscope.data.sources import Source, as_source, skipped_summary
+from vitscope.data.transforms import evaluation_transform
+from vitscope.exhibits import attention_exhibit, reconstruction_exhibit
+from vitscope.measures import MEASURES, Measure
+from vitscope.measures.attention_sums import smoothed
+from vitscope.models.backbone import Backbone
+from vitscope.models.load import load
+from vitscope.runs import environment
+from vitscope.table import NUM_REPLICATES, Table, bootstrap_weights, concat
+from vitscope.tracing import CapturedAttention, Trace, require_self_check, trace
+
+MODES = ("canonical", "paper")
+NUM_CHECKED = 2  # images of the self-check; it is about code paths, which images share
+NUM_EXHIBITED = 4  # images in pictures
+
+Place = tuple[str, str, str, int, int | None]
+"""Measure, variant, site, layer and other_layer of a value."""
+
+
+def measure(
+    backbone: Backbone | nn.Module | str,
+    images: object,
+    measures: Sequence[str] | None = None,
+    layers: Sequence[int] | None = None,
+    mode: str | Sequence[str] = "canonical",
+    batch_size: int = 64,
+    device: str | None = None,
+) -> Table:
+    """All measurements of one model in one pass over the images.
+
+    Before anything is measured every block is checked: attention recomputed from what was captured
+    must reproduce what the block itself gave.
+
+    Args:
+        backbone: A Backbone, a spec for `vitscope.load`, or a module.
+        images: Tensor (image, channel, height, width) in [0, 1] or uint8, data set, or data spec.
+        measures: Names from `vitscope.measures.MEASURES`; None: all.
+        layers: Depths, 0 (embedding) to depth; None: all.
+        mode: "canonical", "paper" (the published recipes), or both.
+        batch_size: Images per forward pass; changes no number beyond rounding.
+        device: Where to run; None: where the module is.
+
+    Returns:
+        One row per image (and head), measure, site and layer; spectra as mean and bootstrap
+        replicates; the uniform-attention baselines.
+
+    Raises:
+        ValueError: If a name, layer or mode is unknown, or a block fails the self-check.
+    """
+    backbone = backbone if isinstance(backbone, Backbone) else load(backbone)
+    source = as_source(images)
+    chosen = _chosen(measures)
+    modes = (mode,) if isinstance(mode, str) else tuple(mode)
+    if unknown := set(modes) - set(MODES):
+        raise ValueError(f"expected mode from {', '.join(MODES)}, got {', '.join(sorted(unknown))}")
+    wanted = tuple(range(backbone.depth + 1)) if layers is None else tuple(layers)
+    if outside := [layer for layer in wanted if not 0 <= layer <= backbone.depth]:
+        raise ValueError(f"{backbone.name} has layers 0 to {backbone.depth}, got {outside}")
+    if device is not None:
+        backbone.module.to(device)
+    rows = _Rows(backbone, source)
+    sites = _sites(chosen)
+    transform = evaluation_transform(backbone.image_size, backbone.mean, backbone.std)
+    for batch, _, indices in evaluation_batches(source, transform, batch_size):
+        batch = batch.to(_device(backbone))
+        if "attention" in sites and not rows.scalars:
+            require_self_check(backbone, batch[:NUM_CHECKED])
+        traced = trace(backbone, batch, sites)
+        for place, value in _values(traced, backbone, chosen, wanted, modes):
+            rows.add(place, value.float().cpu().numpy(), indices.numpy())
+    return replace(rows.table(chosen), notes=_notes(backbone, source, chosen, modes))
+
+
+def compare(
+    models: Mapping[str, Backbone | nn.Module | str],
+    data: object,
+    measures: Sequence[str] | None = None,
+    mode: str | Sequence[str] = MODES,
+    batch_size: int = 64,
+    device: str | None = None,
+) -> Table:
+    """Several models on the same images, with pictures of the first few.
+
+    Args:
+        models: Name in the report to model; anything `measure` takes.
+        data: Images, as for `measure`; the same for all, so that intervals are paired.
+        measures: Names; None: all.
+        mode: As for `measure`; by default both, from one pass.
+        batch_size: Images per forward pass.
+        device: Where to run.
+
+    Returns:
+        All rows, with exhibits "attention_maps" and, where a model has a pixel decoder,
+        "reconstructions".
+    """
+    source = as_source(data)
+    tables = []
+    for name, model in models.items():
+        loaded = model if isinstance(model, Backbone) else load(model)
+        backbone = replace(loaded, name=name)
+        table = measure(backbone, source, measures, None, mode, batch_size, device)
+        exhibits = [attention_exhibit(backbone, source, NUM_EXHIBITED)]
+        if (reconstructions := reconstruction_exhibit(backbone, source, NUM_EXHIBITED)) is not None:
+            exhibits.append(reconstructions)
+        tables.append(replace(table, exhibits=tuple(exhibits)))
+    return concat(tables)
+
+
+def _chosen(names: Sequence[str] | None) -> tuple[Measure, ...]:
+    known = {declared.name: declared for declared in MEASURES}
+    if unknown := [name for name in names or () if name not in known]:
+        raise ValueError(f"no measure {', '.join(unknown)}; there are {', '.join(known)}")
+    return MEASURES if names is None else tuple(known[name] for name in names)
+
+
+def _sites(chosen: Sequence[Measure]) -> tuple[str, ...]:
+    reads = {declared.reads for declared in chosen}
+    sites = {"attention"} if "attention" in reads else set()
+    return tuple(
+        sorted(sites | ({"tokens", "after_attention"} if reads - {"attention"} else set()))
+    )
+
+
+def _device(backbone: Backbone) -> torch.device:
+    return next(backbone.module.parameters()).device
+
+
+def _values(
+    traced: Trace,
+    backbone: Backbone,
+    chosen: Sequence[Measure],
+    layers: Sequence[int],
+    modes: Sequence[str],
+) -> Iterable[tuple[Place, Tensor]]:
+    """Every value of one batch: (image,), (image, head) or (image, coordinate)."""
+    grid = backbone.grid
+    on_attention = [declared for declared in chosen if declared.reads == "attention"]
+    for layer in layers:
+        if layer > 0 and on_attention:
+            captured = traced.attention[layer]
+            prefix = backbone.num_prefix_tokens
+            for (name, variant), value in attention_values(
+                captured, prefix, grid, on_attention, modes
+            ).items():
+                yield (name, variant, "attention", layer, None), value
+        for declared in chosen:
+            for variant in modes:
+                function = declared.function
+                if variant == "paper" and declared.paper is not None:
+                    function = declared.paper
+                if declared.reads == "tokens":
+                    yield (
+                        (declared.name, variant, "tokens", layer, None),
+                        function(traced.patch_tokens(layer), grid),
+                    )
+                    if layer > 0:
+                        yield (
+                            (declared.name, variant, "after_attention", layer, None),
+                            function(traced.patch_after_attention(layer), grid),
+                        )
+                if declared.reads == "token_pairs" and layer > 0:
+                    before = traced.patch_tokens(layer - 1)
+                    for site, after in _transformed(traced, layer):
+                        yield (
+                            (declared.name, variant, site, layer, layer - 1),
+                            function(before, after),
+                        )
+
+
+def _transformed(traced: Trace, layer: int) -> tuple[tuple[str, PatchTokens], ...]:
+    """What the block's attention, and the whole block, made of its input."""
+    return (
+        ("attention", traced.patch_after_attention(layer)),
+        ("block", traced.patch_tokens(layer)),
+    )
+
+
+def attention_values(
+    captured: CapturedAttention,
+    num_prefix_tokens: int,
+    grid: PatchGrid,
+    measures: Sequence[Measure],
+    modes: Sequence[str],
+) -> dict[tuple[str, str], Tensor]:
+    """Attention measures of one layer from one walk over blocks of query rows.
+
+    Sums that several measures share are computed once. In paper mode the weights are smoothed and
+    renormalised first, where the published recipe does so.
+
+    Returns:
+        (measure, mode) to (image, head).
+    """
+    totals: dict[tuple[object, float], Tensor] = {}
+    num_queries = 0
+    for rows, attention in captured.patch_rows(num_prefix_tokens):
+        num_queries += attention.shape[-2]
+        done = set()
+        for declared in measures:
+            for mode in modes:
+                smoothing = declared.smoothing if mode == "paper" else 0.0
+                for sums in declared.sums:
+                    if (key := (sums, smoothing)) in done:
+                        continue
+                    done.add(key)
+                    value = sums(smoothed(attention, smoothing), grid, rows)
+                    totals[key] = value if key not in totals else totals[key] + value
+    values = {}
+    for declared in measures:
+        for mode in modes:
+            smoothing = declared.smoothing if mode == "paper" else 0.0
+            parts = [totals[sums, smoothing] for sums in declared.sums]
+            values[declared.name, mode] = declared.combine(*parts, num_queries=num_queries)
+    return values
+
+
+@dataclass
+class _Rows:
+    """Rows gathered batch by batch; curves are summed, scalars kept as float32."""
+
+    backbone: Backbone
+    source: Source
+    scalars: dict[Place, list[tuple[np.ndarray, np.ndarray]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    curves: dict[Place, np.ndarray] = field(default_factory=dict)
+    num_images: float = 0.0
+
+    def add(self, place: Place, value: np.ndarray, images: np.ndarray) -> None:
+        """One batch of values (image,), (image, head) or, for spectra, (image, coordinate)."""
+        spectra = {declared.name for declared in MEASURES if declared.coordinates is not None}
+        if place[0] in spectra:
+            ones = np.ones((1, len(images)))
+            weights = np.concatenate([ones, bootstrap_weights(images)])
+            sums = weights @ np.column_stack([value, np.ones(len(images))])
+            self.curves[place] = self.curves.get(place, 0) + sums
+        else:
+            self.scalars[place].append((value.astype(np.float32), images))
+
+    def table(self, chosen: Sequence[Measure]) -> Table:
+        """All rows, with units, baselines and names filled in."""
+        declared = {entry.name: entry for entry in chosen}
+        frames = [self._scalar_rows(place, parts) for place, parts in self.scalars.items()]
+        frames += [self._curve_rows(place, declared[place[0]]) for place in self.curves]
+        frames += [self._baseline_rows(entry) for entry in chosen if entry.baseline is not None]
+        rows = pd.concat(frames, ignore_index=True)
+        rows["unit"] = rows["measure"].map({name: entry.unit for name, entry in declared.items()})
+        rows["dataset"] = self.source.name
+        return Table(rows)
+
+    def _scalar_rows(
+        self, place: Place, parts: list[tuple[np.ndarray, np.ndarray]]
+    ) -> pd.DataFrame:
+        values = np.concatenate([value for value, _ in parts])
+        images = np.concatenate([indices for _, indices in parts])
+        columns = _columns(self.backbone.name, place)
+        if values.ndim == 1:
+            return pd.DataFrame({**columns, "image": images, "value": values})
+        num_heads = values.shape[1]
+        return pd.DataFrame(
+            {
+                **columns,
+                "image": np.repeat(images, num_heads),
+                "head": np.tile(np.arange(num_heads), len(images)),
+                "value": values.ravel(),
+            }
+        )
+
+    def _curve_rows(self, place: Place, declared: Measure) -> pd.DataFrame:
+        sums = self.curves[place]
+        sums = sums[sums[:, -1] > 0]  # a resample may miss every image of a tiny data set
+        curves = sums[:, :-1] / sums[:, -1:]
+        coordinates = declared.coordinates(self.backbone.grid).numpy()
+        replicate = np.append(None, np.arange(NUM_REPLICATES))[: len(curves)]
+        return pd.DataFrame(
+            {
+                **_columns(self.backbone.name, place),
+                "replicate": np.repeat(replicate, len(coordinates)),
+                "coordinate": np.tile(coordinates, len(curves)),
+                "coordinate_unit": declared.coordinate_unit,
+                "value": curves.ravel(),
+            }
+        )
+
+    def _baseline_rows(self, declared: Measure) -> pd.DataFrame:
+        value = declared.baseline(self.backbone.grid)
+        row = {"model": "uniform attention", "measure": declared.name, "site": "attention"}
+        return pd.DataFrame({**row, "value": [value]})
+
+
+def _columns(model: str, place: Place) -> dict[str, object]:
+    measure_name, variant, site, layer, other_layer = place
+    return {
+        "model": model,
+        "measure": measure_name,
+        "variant": variant,
+        "site": site,
+        "layer": layer,
+        "other_layer": other_layer,
+    }
+
+
+def _notes(
+    backbone: Backbone, source: Source, chosen: Sequence[Measure], modes: Sequence[str]
+) -> dict[str, object]:
+    model = {
+        **backbone.facts,
+        "depth": backbone.depth,
+        "num_heads": backbone.num_heads,
+        "embed_dim": backbone.embed_dim,
+        "image_size": "x".join(map(str, backbone.image_size)),
+        "patch_size": "x".join(map(str, backbone.patch_size)),
+        "num_prefix_tokens": backbone.num_prefix_tokens,
+    }
+    fields = ("title", "reading", "unit", "source", "display", "low", "high", "coordinate_unit")
+    return {
+        "models": {backbone.name: model},
+        "measures": {
+            declared.name: {name: getattr(declared, name) for name in fields} for declared in chosen
+        },
+        "data": {source.name: {"num_images": len(source) - len(source.skipped)}},
+        "settings": {"mode": ", ".join(modes)},
+        "versions": environment(),
+        "warnings": [skipped_summary(source)] if source.skipped else [],
+    }

@@ -1,0 +1,52 @@
+"""A Backbone: any Vision Transformer, with what the rest of the package may assume of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from vitscope.axes import PatchGrid
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Backbone:
+    """A Vision Transformer and its geometry.
+
+    Args:
+        module: Called with normalised images (image, channel, height, width).
+        name: Shown in tables and figures.
+        blocks: The transformer blocks in order; block i makes the tokens of layer i + 1.
+        num_heads: Attention heads per block.
+        embed_dim: Channels of a token.
+        grid: Rows and columns of patches at `image_size`, and their size in input pixels.
+        image_size: Height and width in pixels that the module takes.
+        num_prefix_tokens: Tokens before the patches (CLS, distillation, registers).
+        mean: Per-channel mean that normalises pixels in [0, 1].
+        std: Per-channel standard deviation, likewise.
+        facts: What a report should say of the weights: spec, sha256, branch, licence, ...
+    """
+
+    module: nn.Module
+    name: str
+    blocks: tuple[nn.Module, ...]
+    num_heads: int
+    embed_dim: int
+    grid: PatchGrid
+    image_size: tuple[int, int]
+    num_prefix_tokens: int
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def depth(self) -> int:
+        """Number of transformer blocks; tokens exist at layers 0 (embedding) to depth."""
+        return len(self.blocks)
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """Height and width of a patch in input pixels."""
+        return self.grid.patch_height, self.grid.patch_width

@@ -1,0 +1,1 @@
+"""Optimiser, schedule and the resumable step loop."""

@@ -1,0 +1,132 @@
+"""Recipe: a frozen description of how a model is made. Everything a run does follows from it."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """The Vision Transformer that is trained; one value for all arms of a comparison."""
+
+    image_size: int = 64  # pixels, square
+    patch_size: int = 8  # pixels
+    embed_dim: int = 128
+    depth: int = 6
+    num_heads: int = 4
+    mlp_ratio: float = 4.0
+    position: Literal["sincos", "learned", "relative"] = "sincos"
+    """sincos: fixed 2-D table (MoCo v3); relative: one bias table shared by all blocks (SimMIM)."""
+    init_values: float | None = None
+    """LayerScale's initial value; None: no LayerScale. SimMIM's ViT has 0.1."""
+    initialisation: Literal["moco_v3", "simmim"] = "moco_v3"
+    """Whose initial weights: Xavier with separate q, k, v, or truncated normal scaled by depth."""
+    drop_path: float = 0.0
+    """Stochastic depth of the last block; rises linearly from 0. Used while training only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What is minimised: `(1 - cl_weight) * MIM + cl_weight * CL`; 0 is SimMIM, 1 is MoCo v3."""
+
+    cl_weight: float = 0.5
+    """The paper's lambda, from 0 (masked image modelling alone) to 1 (contrastive alone)."""
+    temperature: float = 0.2
+    momentum: float = 0.99
+    """Of the momentum encoder at the start; rises to 1 along a half cosine."""
+    projector_hidden_dim: int = 4096
+    projector_dim: int = 256
+    freeze_patch_projection: bool = False
+    """MoCo v3 freezes it; masked image modelling needs its gradients."""
+    mask_ratio: float = 0.6
+    mask_unit: int = 2
+    """Side of a masked square, in patches. SimMIM masks 32 px = 2 patches of 16 px."""
+    crop_min: float = 0.08
+    """Smallest share of the image that a contrastive view shows."""
+    blur_scale: float = 1.0
+    """Factor on the published blur (0.1 to 2 px at 224 px); image_size / 224 blurs alike."""
+    mim_crop_min: float = 0.67
+    """Smallest share of the image that a masked view shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimisation:
+    """AdamW and its schedule; learning rates scale with `batch_size / lr_batch`."""
+
+    batch_size: int = 128
+    num_images: int = 100_000
+    """Images shown in all (the last batch may pass it); epochs follow from the data's length."""
+    base_lr: float = 1.5e-4
+    lr_batch: int = 256
+    warmup: float = 0.1
+    """Share of the steps with a linearly rising learning rate."""
+    warmup_lr: float = 0.0
+    """Base learning rate at the first step; follows the linear rule as well."""
+    schedule: Literal["cosine", "step"] = "cosine"
+    milestone: float = 0.875
+    """Share of the steps after which a step schedule divides the learning rate by 10."""
+    weight_decay: float = 0.1
+    decay_all: bool = True
+    """MoCo v3 decays every parameter; SimMIM spares 1-D parameters and biases."""
+    beta1: float = 0.9
+    beta2: float = 0.999
+    clip_norm: float | None = None
+
+    @property
+    def num_steps(self) -> int:
+        """Optimiser steps in all."""
+        return -(-self.num_images // self.batch_size)
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak learning rate."""
+        return self.base_lr * self.batch_size / self.lr_batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a model is made: data, architecture, objective, optimisation, seed."""
+
+    name: str
+    data: str = "world:independent?size=64"
+    """Data spec: folder:PATH, cifar10:PATH, world:SPLIT?size=64."""
+    architecture: Architecture = field(default_factory=Architecture)
+    objective: Objective = field(default_factory=Objective)
+    optimisation: Optimisation = field(default_factory=Optimisation)
+    seed: int = 0
+    precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
+    num_workers: int = 0
+    checkpoint_minutes: float = 5.0
+    """Between two saves of the whole training state."""
+
+    def to_json(self) -> str:
+        """The whole recipe as indented JSON; `from_json` gives it back."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def from_json(text: str) -> Recipe:
+    """The recipe that `Recipe.to_json` wrote.
+
+    Raises:
+        ValueError: If the text is no JSON, or has a field that Recipe does not know.
+    """
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"expected a recipe as JSON; parsing failed: {error}") from error
+    return _filled(Recipe, values, "recipe")
+
+
+def _filled(kind: type, values: Any, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise ValueError(f"expected the fields of {where} as a JSON object, got {values!r}")
+    known = {entry.name: entry for entry in fields(kind)}
+    if unknown := sorted(set(values) - set(known)):
+        raise ValueError(f"{where} has no field {', '.join(unknown)}; it has {', '.join(known)}")
+    nested = {"architecture": Architecture, "objective": Objective, "optimisation": Optimisation}
+    return kind(
+        **{
+            name: _filled(nested[name], value, name) if name in nested and kind is Recipe else value
+            for name, value in values.items()
+        }
+    )

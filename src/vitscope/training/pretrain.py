@@ -1,0 +1,158 @@
+"""Pre-training: run a recipe, never lose it."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vitscope.data.loader import TrainingBatches
+from vitscope.data.sources import open_source
+from vitscope.data.transforms import moco_v3_views, simmim_view
+from vitscope.objectives import Hybrid, build_objective
+from vitscope.objectives.masking import block_mask
+from vitscope.objectives.momentum import cosine_momentum
+from vitscope.optimisation.loop import StopRequest, optimise
+from vitscope.optimisation.optimiser import adamw, schedule
+from vitscope.recipe import Recipe
+from vitscope.runs import Run, write_atomically
+from vitscope.training.progress import Progress
+from vitscope.training.state import load_state, prepare_folder, save_state
+
+
+def pretrain(
+    recipe: Recipe, out: str | Path | None = None, *, device: str = "auto", quiet: bool = False
+) -> Run:
+    """Pre-train as the recipe says; call again with the same folder to go on after a stop.
+
+    Ctrl-C and SIGTERM save and return after the running step. A resumed run equals one that was
+    never stopped bit for bit (same machine, torch and thread count).
+
+    Args:
+        recipe: What to do.
+        out: Run folder; `runs/NAME` by default.
+        device: Lightning Fabric's accelerator: "auto", "cpu", "cuda", "mps".
+        quiet: Show no progress bar.
+
+    Returns:
+        The run; `run.complete` is false if it was stopped.
+
+    Raises:
+        ValueError: If the folder holds a run of another recipe, or the data has too few images.
+        FloatingPointError: If the loss is not finite; the last checkpoint stays.
+        OSError: If the disk is full; the last checkpoint stays.
+    """
+    run = prepare_folder(recipe, Path(out or f"runs/{recipe.name}"))
+    if run.complete:
+        return run
+    fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)
+    fabric.launch()
+    objective = build_objective(recipe.architecture, recipe.objective, recipe.seed)
+    optimizer = adamw(objective, recipe.optimisation)
+    start = load_state(run, objective, optimizer)
+    module, optimizer = fabric.setup(objective, optimizer)
+    batches = training_batches(recipe)
+    with StopRequest() as stopped, Progress(run, recipe, start, quiet) as progress:
+        saved = time.monotonic()
+
+        def after_step(step: int, terms: dict[str, float], waited: float) -> None:
+            nonlocal saved
+            progress.update(step, terms, waited, optimizer.param_groups[0]["lr"])
+            if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
+                save_state(run, objective, optimizer, step)
+                saved = time.monotonic()
+
+        step = optimise(
+            fabric,
+            module,
+            optimizer,
+            schedule(optimizer, recipe.optimisation),
+            _on_device(batches.iterate(start), fabric.device),
+            _forward(module, recipe, fabric.device),
+            after_step,
+            start=start,
+            num_steps=recipe.optimisation.num_steps,
+            seed=recipe.seed,
+            clip_norm=recipe.optimisation.clip_norm,
+            stopped=stopped,
+        )
+    save_state(run, objective, optimizer, step)
+    if step == recipe.optimisation.num_steps:
+        save_weights(run, objective)
+        run.state_path.unlink()
+    return run
+
+
+def training_batches(recipe: Recipe) -> TrainingBatches:
+    """The recipe's batches: the views that its objective needs, and no others."""
+    architecture, objective = recipe.architecture, recipe.objective
+    views = {}
+    if objective.cl_weight > 0:
+        view1, view2 = moco_v3_views(
+            architecture.image_size, objective.crop_min, blur_scale=objective.blur_scale
+        )
+        views |= {"view1": view1, "view2": view2}
+    if objective.cl_weight < 1:
+        views["masked_view"] = simmim_view(architecture.image_size, objective.mim_crop_min)
+    return TrainingBatches(
+        open_source(recipe.data),
+        views,
+        batch_size=recipe.optimisation.batch_size,
+        seed=recipe.seed,
+        num_workers=recipe.num_workers,
+    )
+
+
+def save_weights(run: Run, objective: Hybrid) -> None:
+    """Write the trained encoder, and the decoder if there is one, as safetensors."""
+    encoder = {name: tensor.cpu() for name, tensor in objective.encoder.state_dict().items()}
+    write_atomically(run.weights_path, lambda path: save_file(_contiguous(encoder), path))
+    if objective.masked is not None:
+        decoder = {
+            name: tensor.cpu()
+            for name, tensor in objective.masked.state_dict().items()
+            if not name.startswith("encoder.")
+        }
+        write_atomically(run.decoder_path, lambda path: save_file(_contiguous(decoder), path))
+
+
+def _forward(
+    module: torch.nn.Module, recipe: Recipe, device: torch.device
+) -> Callable[[Mapping[str, Tensor], int], dict[str, Tensor]]:
+    objective, num_steps = recipe.objective, recipe.optimisation.num_steps
+    side = recipe.architecture.image_size // recipe.architecture.patch_size
+
+    def forward(batch: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
+        mask = None
+        if "masked_view" in batch:
+            generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+            mask = block_mask(
+                len(batch["masked_view"]),
+                (side, side),
+                objective.mask_unit,
+                objective.mask_ratio,
+                generator,
+            ).to(device)
+        return module(
+            batch.get("view1"),
+            batch.get("view2"),
+            batch.get("masked_view"),
+            mask,
+            cosine_momentum(step / num_steps, objective.momentum),
+        )
+
+    return forward
+
+
+def _on_device(
+    batches: Iterator[Mapping[str, Tensor]], device: torch.device
+) -> Iterator[Mapping[str, Tensor]]:
+    for batch in batches:
+        yield {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
