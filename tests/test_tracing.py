@@ -138,7 +138,8 @@ def test_tokens_are_kept_though_a_later_block_adds_in_place():
 def test_patch_rows_are_all_rows_with_prefix_columns_dropped_and_renormalised(
     prefix, rows_per_block
 ):
-    attention = captured(num_tokens=11)
+    bias = torch.arange(2 * 5 * 11 * 11.0).reshape(2, 5, 11, 11).sin()
+    attention = captured(num_tokens=11, bias=bias)
     whole = attention.weights()[..., prefix:, prefix:]
     expected = whole / whole.sum(-1, keepdim=True)
     got, position = torch.empty_like(expected), 0
@@ -235,9 +236,17 @@ def test_tracing_changes_neither_the_result_nor_the_model():
     assert backbone.module.training and not backbone.blocks[1].attn.training
     assert [block.attn.fused_attn for block in backbone.blocks] == [True, True, False]
     assert not hooked(backbone)
-    assert not traced.tokens[3].requires_grad
+    assert not traced.attention[3].query.requires_grad
     with torch.no_grad():
         torch.testing.assert_close(backbone.module.eval()(batch), expected)
+
+
+def test_a_model_in_training_is_traced_without_its_dropout():
+    dropping = VisionTransformer(**SIZES, proj_drop_rate=0.5, attn_drop_rate=0.5)
+    backbone = module_backbone(dropping.train(), "dropping")
+    in_training = trace(backbone, images(backbone), ["tokens", "attention"]).tokens[3]
+    dropping.eval()
+    assert in_training.equal(trace(backbone, images(backbone), ["tokens"]).tokens[3])
 
 
 def test_everything_is_restored_after_an_exception():
@@ -246,11 +255,11 @@ def test_everything_is_restored_after_an_exception():
     backbone.blocks[0].attn.fused_attn = False
     backbone.blocks[1].mlp.fc1 = nn.Linear(31, 32)  # fails half-way
     before = functional.scaled_dot_product_attention
-    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(True)  # torch's default
     with pytest.raises(RuntimeError):
         trace(backbone, images(backbone))
     assert functional.scaled_dot_product_attention is before
-    assert torch.backends.mha.get_fastpath_enabled() == fast_path
+    assert torch.backends.mha.get_fastpath_enabled()
     assert backbone.blocks[0].attn.fused_attn is False
     assert all(module.training for module in backbone.module.modules())
     assert not hooked(backbone)

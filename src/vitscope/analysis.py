@@ -1,33 +1,29 @@
 """Measuring: the only loop over batches and layers. Backbone + images + measures -> Table."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from vitscope.axes import PatchGrid, PatchTokens
 from vitscope.data.loader import evaluation_batches
-from vitscope.data.sources import Source, as_source, skipped_summary
+from vitscope.data.source import Source, skipped_summary
+from vitscope.data.sources import as_source
 from vitscope.data.transforms import evaluation_transform
 from vitscope.exhibits import attention_exhibit, reconstruction_exhibit
 from vitscope.measures import MEASURES, Measure
 from vitscope.measures.attention_sums import smoothed
 from vitscope.models.backbone import Backbone
 from vitscope.models.load import load
+from vitscope.rows import Place, Rows
 from vitscope.runs import environment
-from vitscope.table import NUM_REPLICATES, Table, bootstrap_weights, concat
+from vitscope.table import Table, concat
 from vitscope.tracing import CapturedAttention, Trace, require_self_check, trace
 
 MODES = ("canonical", "paper")
 NUM_CHECKED = 2  # images of the self-check; it is about code paths, which images share
 NUM_EXHIBITED = 4  # images in pictures
-
-Place = tuple[str, str, str, int, int | None]
-"""Measure, variant, site, layer and other_layer of a value."""
 
 
 def measure(
@@ -49,7 +45,8 @@ def measure(
         images: Tensor (image, channel, height, width) in [0, 1] or uint8, data set, or data spec.
         measures: Names from `vitscope.measures.MEASURES`; None: all.
         layers: Depths, 0 (embedding) to depth; None: all.
-        mode: "canonical", "paper" (the published recipes), or both.
+        mode: "canonical", "paper" (the published recipes), or both. Where a measure has no
+            published recipe of its own, its rows say canonical either way.
         batch_size: Images per forward pass; changes no number beyond rounding.
         device: Where to run; None: where the module is.
 
@@ -71,7 +68,7 @@ def measure(
         raise ValueError(f"{backbone.name} has layers 0 to {backbone.depth}, got {outside}")
     if device is not None:
         backbone.module.to(device)
-    rows = _Rows(backbone, source)
+    rows = Rows(backbone, source)
     sites = _sites(chosen)
     transform = evaluation_transform(backbone.image_size, backbone.mean, backbone.std)
     for batch, _, indices in evaluation_batches(source, transform, batch_size):
@@ -157,10 +154,8 @@ def _values(
             ).items():
                 yield (name, variant, "attention", layer, None), value
         for declared in chosen:
-            for variant in modes:
-                function = declared.function
-                if variant == "paper" and declared.paper is not None:
-                    function = declared.paper
+            for variant in declared.variants(modes):
+                function = declared.paper if variant == "paper" else declared.function
                 if declared.reads == "tokens":
                     yield (
                         (declared.name, variant, "tokens", layer, None),
@@ -203,113 +198,30 @@ def attention_values(
     Returns:
         (measure, mode) to (image, head).
     """
-    totals: dict[tuple[object, float], Tensor] = {}
-    num_queries = 0
-    for rows, attention in captured.patch_rows(num_prefix_tokens):
-        num_queries += attention.shape[-2]
-        done = set()
-        for declared in measures:
-            for mode in modes:
-                smoothing = declared.smoothing if mode == "paper" else 0.0
-                for sums in declared.sums:
-                    if (key := (sums, smoothing)) in done:
-                        continue
-                    done.add(key)
-                    value = sums(smoothed(attention, smoothing), grid, rows)
-                    totals[key] = value if key not in totals else totals[key] + value
+    needed = {
+        (sums, declared.smoothing if variant == "paper" else 0.0)
+        for declared in measures
+        for variant in declared.variants(modes)
+        for sums in declared.sums
+    }
+    totals: dict[tuple[Callable[..., Tensor], float], Tensor] = {}
+    for smoothing in sorted({smoothing for _, smoothing in needed}):
+        wanted = [sums for sums, constant in needed if constant == smoothing]
+        # The published recipes smooth what is left of a row after dropping the prefix tokens, and
+        # renormalise then; so a row that mostly attends to CLS is smoothed more.
+        blocks = captured.patch_rows(num_prefix_tokens, renormalised=not smoothing)
+        for rows, attention in blocks:
+            weights = smoothed(attention, smoothing) if smoothing else attention
+            for sums in wanted:
+                value, key = sums(weights, grid, rows), (sums, smoothing)
+                totals[key] = value if key not in totals else totals[key] + value
     values = {}
     for declared in measures:
-        for mode in modes:
-            smoothing = declared.smoothing if mode == "paper" else 0.0
+        for variant in declared.variants(modes):
+            smoothing = declared.smoothing if variant == "paper" else 0.0
             parts = [totals[sums, smoothing] for sums in declared.sums]
-            values[declared.name, mode] = declared.combine(*parts, num_queries=num_queries)
+            values[declared.name, variant] = declared.combine(*parts, num_queries=grid.num_patches)
     return values
-
-
-@dataclass
-class _Rows:
-    """Rows gathered batch by batch; curves are summed, scalars kept as float32."""
-
-    backbone: Backbone
-    source: Source
-    scalars: dict[Place, list[tuple[np.ndarray, np.ndarray]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    curves: dict[Place, np.ndarray] = field(default_factory=dict)
-    num_images: float = 0.0
-
-    def add(self, place: Place, value: np.ndarray, images: np.ndarray) -> None:
-        """One batch of values (image,), (image, head) or, for spectra, (image, coordinate)."""
-        spectra = {declared.name for declared in MEASURES if declared.coordinates is not None}
-        if place[0] in spectra:
-            ones = np.ones((1, len(images)))
-            weights = np.concatenate([ones, bootstrap_weights(images)])
-            sums = weights @ np.column_stack([value, np.ones(len(images))])
-            self.curves[place] = self.curves.get(place, 0) + sums
-        else:
-            self.scalars[place].append((value.astype(np.float32), images))
-
-    def table(self, chosen: Sequence[Measure]) -> Table:
-        """All rows, with units, baselines and names filled in."""
-        declared = {entry.name: entry for entry in chosen}
-        frames = [self._scalar_rows(place, parts) for place, parts in self.scalars.items()]
-        frames += [self._curve_rows(place, declared[place[0]]) for place in self.curves]
-        frames += [self._baseline_rows(entry) for entry in chosen if entry.baseline is not None]
-        rows = pd.concat(frames, ignore_index=True)
-        rows["unit"] = rows["measure"].map({name: entry.unit for name, entry in declared.items()})
-        rows["dataset"] = self.source.name
-        return Table(rows)
-
-    def _scalar_rows(
-        self, place: Place, parts: list[tuple[np.ndarray, np.ndarray]]
-    ) -> pd.DataFrame:
-        values = np.concatenate([value for value, _ in parts])
-        images = np.concatenate([indices for _, indices in parts])
-        columns = _columns(self.backbone.name, place)
-        if values.ndim == 1:
-            return pd.DataFrame({**columns, "image": images, "value": values})
-        num_heads = values.shape[1]
-        return pd.DataFrame(
-            {
-                **columns,
-                "image": np.repeat(images, num_heads),
-                "head": np.tile(np.arange(num_heads), len(images)),
-                "value": values.ravel(),
-            }
-        )
-
-    def _curve_rows(self, place: Place, declared: Measure) -> pd.DataFrame:
-        sums = self.curves[place]
-        sums = sums[sums[:, -1] > 0]  # a resample may miss every image of a tiny data set
-        curves = sums[:, :-1] / sums[:, -1:]
-        coordinates = declared.coordinates(self.backbone.grid).numpy()
-        replicate = np.append(None, np.arange(NUM_REPLICATES))[: len(curves)]
-        return pd.DataFrame(
-            {
-                **_columns(self.backbone.name, place),
-                "replicate": np.repeat(replicate, len(coordinates)),
-                "coordinate": np.tile(coordinates, len(curves)),
-                "coordinate_unit": declared.coordinate_unit,
-                "value": curves.ravel(),
-            }
-        )
-
-    def _baseline_rows(self, declared: Measure) -> pd.DataFrame:
-        value = declared.baseline(self.backbone.grid)
-        row = {"model": "uniform attention", "measure": declared.name, "site": "attention"}
-        return pd.DataFrame({**row, "value": [value]})
-
-
-def _columns(model: str, place: Place) -> dict[str, object]:
-    measure_name, variant, site, layer, other_layer = place
-    return {
-        "model": model,
-        "measure": measure_name,
-        "variant": variant,
-        "site": site,
-        "layer": layer,
-        "other_layer": other_layer,
-    }
 
 
 def _notes(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vitscope.axes import Images
 from vitscope.data.loader import evaluation_batches
-from vitscope.data.sources import Source
+from vitscope.data.source import Source
 from vitscope.data.transforms import evaluation_transform
 from vitscope.models.backbone import Backbone
 from vitscope.models.vitscope_weights import decoder_path, recipe_of_folder

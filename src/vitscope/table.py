@@ -239,16 +239,29 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def concat(tables: Iterable[Table]) -> Table:
-    """All rows of several Tables; later notes win where names clash."""
+    """All rows of several Tables. Notes are merged: dicts within, lists joined, else the later."""
     tables = list(tables)
     notes: dict[str, object] = {}
     for table in tables:
-        notes |= table.notes
+        notes = _merged(notes, table.notes)
     if not tables:
         return Table()
     frames = [table.frame.astype({name: object for name in CATEGORIES}) for table in tables]
     exhibits = tuple(exhibit for table in tables for exhibit in table.exhibits)
     return Table(pd.concat(frames, ignore_index=True), notes, exhibits)
+
+
+def _merged(first: dict[str, object], second: dict[str, object]) -> dict[str, object]:
+    merged = dict(first)
+    for name, value in second.items():
+        known = merged.get(name)
+        if isinstance(known, dict) and isinstance(value, dict):
+            merged[name] = _merged(known, value)
+        elif isinstance(known, list) and isinstance(value, list):
+            merged[name] = known + [entry for entry in value if entry not in known]
+        else:
+            merged[name] = value
+    return merged
 
 
 def bootstrap_weights(images: np.ndarray, num_replicates: int = NUM_REPLICATES) -> np.ndarray:

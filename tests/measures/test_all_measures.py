@@ -118,6 +118,18 @@ def test_autocast_does_not_reach_inside(measure, inputs):
 
 
 @EVERY
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_same_values(measure, inputs):
+    tensors = [tensor.float() for tensor in inputs(measure)]
+    for function in {measure.function, measure.paper or measure.function}:
+        there = value(measure, [tensor.cuda() for tensor in tensors], function)
+        assert there.is_cuda
+        torch.testing.assert_close(
+            there.cpu(), value(measure, tensors, function), atol=1e-5, rtol=1e-5
+        )
+
+
+@EVERY
 def test_inputs_are_left_as_they_were(measure, inputs):
     tensors = inputs(measure)
     copies = [tensor.clone() for tensor in tensors]

@@ -12,7 +12,7 @@ TRIANGLES = PatchGrid(2, 2, patch_height=4, patch_width=3)  # sides 3 and 4, dia
 
 def test_self_attention_has_distance_zero():
     # More than 25 patches, and squares beyond float32's integers: cdist's shortcut is inexact.
-    grid = PatchGrid(5, 7, patch_height=1001, patch_width=1003)
+    grid = PatchGrid(5, 7, patch_height=10007, patch_width=10009)
     attention = torch.eye(35).expand(2, 3, 35, 35)
     assert attention_distance(attention, grid).eq(0).all()
 

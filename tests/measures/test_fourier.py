@@ -31,11 +31,11 @@ def wave(grid, frequency, direction=1):
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 def test_white_noise_is_flat_at_zero_and_at_half_ln_2_in_the_paper(grid, random_tokens):
-    tokens = random_tokens(64, grid.num_patches, 997)
+    tokens = random_tokens(16, grid.num_patches, 997)
     values = fourier_spectrum(tokens, grid).mean(dim=0)
-    torch.testing.assert_close(values, torch.zeros_like(values), atol=0.01, rtol=0)
+    torch.testing.assert_close(values, torch.zeros_like(values), atol=0.02, rtol=0)
     published = paper_spectrum(tokens, grid).mean(dim=0)
-    torch.testing.assert_close(published, torch.full_like(published, HALF_LN_2), atol=0.02, rtol=0)
+    torch.testing.assert_close(published, torch.full_like(published, HALF_LN_2), atol=0.04, rtol=0)
 
 
 @pytest.mark.parametrize("direction", [1, -1], ids=["falling", "rising"])

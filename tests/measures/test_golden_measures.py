@@ -11,8 +11,6 @@ import torch
 from vitscope.axes import PatchGrid
 from vitscope.measures import MEASURES
 from vitscope.measures.attention_sums import smoothed
-from vitscope.measures.fourier_log_amplitude import paper_log_amplitude
-from vitscope.measures.fourier_spectrum import paper_spectrum
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden_measures.json").read_text())
 DECLARED = {measure.name: measure for measure in MEASURES}
@@ -35,11 +33,16 @@ def hash_matrix(case):
 
 
 def golden_attention(case):
-    """Softmax weights of CLS and 14 x 14 patches; `locality` lowers the logits of far patches."""
+    """Softmax weights of CLS and 14 x 14 patches.
+
+    `locality` lowers the logits of far patches; `cls_logit` draws attention to CLS and so makes
+    what the published code adds to the rest (before renormalising) count.
+    """
     logits = hash_matrix(case)
     y, x = np.divmod(np.arange(196), 14)
     city_block = np.abs(y[:, None] - y) + np.abs(x[:, None] - x)
     logits[..., 1:, 1:] -= case["locality"] * city_block
+    logits[..., 0] += case["cls_logit"]
     return torch.from_numpy(logits).float().softmax(dim=-1)
 
 
@@ -72,7 +75,7 @@ def test_attention_measures_in_paper_mode_match_the_published_code(case, name):
 def test_fourier_measures_in_paper_mode_match_the_published_code(case):
     tokens, grid = golden_tokens(case)
     expected = torch.tensor(case["fourier_spectrum"])  # the first value is 0 by definition
-    torch.testing.assert_close(paper_spectrum(tokens, grid), expected[:, 1:], rtol=0, atol=1e-5)
-    torch.testing.assert_close(
-        paper_log_amplitude(tokens, grid), expected[:, -1], rtol=0, atol=1e-5
-    )
+    spectrum = DECLARED["fourier_spectrum"].paper(tokens, grid)
+    torch.testing.assert_close(spectrum, expected[:, 1:], rtol=0, atol=1e-5)
+    last = DECLARED["fourier_log_amplitude"].paper(tokens, grid)
+    torch.testing.assert_close(last, expected[:, -1], rtol=0, atol=1e-5)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests import deterministic
-from vitscope.objectives.moco_v3 import contrastive_loss
+from vitscope.objectives.moco_v3 import contrastive_loss, relative_std
 from vitscope.objectives.momentum import cosine_momentum, update_momentum
 
 
@@ -49,3 +49,8 @@ def test_the_momentum_copy_moves_its_parameters_and_keeps_its_buffers():
     update_momentum(follower, leader, momentum=0.75)
     assert follower.weight.tolist() == [1.5] * 3
     assert follower.running_mean.tolist() == [0.0] * 3
+
+
+def test_spread_is_one_for_gaussian_features_and_zero_after_collapse():
+    assert relative_std(torch.randn(2000, 64)).item() == pytest.approx(1, abs=0.02)
+    assert relative_std(torch.ones(11, 64)).item() == pytest.approx(0, abs=1e-6)

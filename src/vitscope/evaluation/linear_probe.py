@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vitscope.data.loader import evaluation_batches
-from vitscope.data.sources import Source
+from vitscope.data.source import Source
 from vitscope.data.transforms import evaluation_transform
 from vitscope.evaluation.features import FeatureSpec, pixel_features, token_features
 from vitscope.evaluation.ridge import STRENGTHS, RidgeStatistics, ridge_classifiers

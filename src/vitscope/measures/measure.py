@@ -1,6 +1,6 @@
 """What the analysis, the tests and the report need to know about a measure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +19,8 @@ class Measure:
       (image, head, query, key), rows summing to 1; it returns (image, head). So that the whole
       matrix need never exist, it is also declared as `sums` over blocks of query rows, each
       `(attention, grid, rows) -> Tensor`, and `combine(*sums, num_queries)`. A sum that several
-      measures name is computed once. In paper mode the sums are of `smoothed` weights.
+      measures name is computed once. In paper mode the sums are of weights that were `smoothed`
+      after dropping prefix tokens and before renormalising.
     - ``tokens``: `function(tokens, grid)` with patch tokens (image, patch, channel) of one layer.
     - ``token_pairs``: `function(before, after)`, the same patch tokens at two places.
 
@@ -51,3 +52,8 @@ class Measure:
     def display(self) -> Literal["curve", "spectrum"]:
         """Drawn against depth, or against the coordinate with one line per depth."""
         return "curve" if self.coordinates is None else "spectrum"
+
+    def variants(self, modes: Sequence[str]) -> tuple[str, ...]:
+        """Of the wanted modes those that differ here; "canonical" where the paper's is the same."""
+        has_paper = self.paper is not None or self.smoothing > 0
+        return tuple(modes) if has_paper else ("canonical",)

@@ -55,19 +55,18 @@ class MoCoV3(nn.Module):
 
         Returns:
             ``loss`` (scalar; at chance 4 * temperature * ln(number of keys)), and for monitoring
-            ``feature_std``: mean standard deviation of the normalised keys times sqrt(channels),
-            1 for evenly spread features and 0 after collapse.
+            ``feature_std``: `relative_std` of the momentum encoder's CLS features.
         """
         query1, query2 = self.queries(view1), self.queries(view2)
         with torch.no_grad():
             update_momentum(self.momentum_encoder, self.encoder, momentum)
             update_momentum(self.momentum_projector, self.projector, momentum)
-            key1 = self.momentum_projector(cls_features(self.momentum_encoder, view1))
+            features = cls_features(self.momentum_encoder, view1)
+            key1 = self.momentum_projector(features)
             key2 = self.momentum_projector(cls_features(self.momentum_encoder, view2))
         loss = contrastive_loss(query1, key2, self.temperature)
         loss = loss + contrastive_loss(query2, key1, self.temperature)
-        spread = F.normalize(_at_least_fp32(key1), dim=1).std(dim=0).mean() * key1.shape[1] ** 0.5
-        return {"loss": loss, "feature_std": spread}
+        return {"loss": loss, "feature_std": relative_std(features)}
 
     def queries(self, view: Images) -> Features:
         """Predictions from one view (image, channel), not normalised."""
@@ -77,6 +76,24 @@ class MoCoV3(nn.Module):
 def cls_features(encoder: nn.Module, images: Images) -> Features:
     """CLS token after the final norm, (image, channel)."""
     return encoder.forward_features(images)[:, 0]
+
+
+def relative_std(features: Features) -> Float[Tensor, ""]:
+    """How far features have spread over the sphere: a sign of collapse while training.
+
+    Args:
+        features: (image, feature), at least two images; need not be normalised.
+
+    Returns:
+        Mean standard deviation of the L2-normalised features times sqrt(number of features): 1 if
+        they point everywhere alike, 0 if they all point the same way.
+
+    Source:
+        SimSiam (arXiv:2011.10566) section 4.1. Taken before the projector, whose batch norm would
+        make it 1 by itself.
+    """
+    features = F.normalize(_at_least_fp32(features), dim=1)
+    return features.std(dim=0).mean() * features.shape[1] ** 0.5
 
 
 def contrastive_loss(query: Features, key: Features, temperature: float) -> Float[Tensor, ""]:

@@ -1,0 +1,163 @@
+import subprocess
+import sys
+
+import pytest
+
+from vitscope.cli import COMMANDS
+from vitscope.recipes import RECIPES
+from vitscope.table import Table
+
+MODEL = "random:vit?image_size=40&patch_size=8&embed_dim=24&depth=2&num_heads=3"
+
+
+def vitscope(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "vitscope.cli", *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+def run_here(monkeypatch, capsys, *arguments):
+    """The same, in this process: torch is imported already."""
+    from vitscope.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["vitscope", *map(str, arguments)])
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    return code, capsys.readouterr()
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "pretrain", f"pretrain {next(iter(RECIPES))}"])
+def test_help_has_an_example(monkeypatch, capsys, command):
+    code, printed = run_here(monkeypatch, capsys, *command.split(), "--help")
+    assert code == 0
+    assert "Example: vitscope " + command.split()[0] in " ".join(printed.out.split())
+
+
+def test_help_does_not_import_torch():
+    code = (
+        "import sys; sys.argv = ['vitscope', 'compare', '--help']\n"
+        "from vitscope.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_a_mistake_is_one_line_and_exit_code_2():
+    result = vitscope("measure", "moco:vit", "--data", "world:independent")
+    assert result.returncode == 2
+    assert result.stderr.startswith("vitscope: expected a model as kind:name")
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mesure"], "no command 'mesure'; there are"),
+        (["pretrain", "cifar"], "no recipe 'cifar'; there are"),
+        (["measure", MODEL, "--data", "folder:/nowhere"], "nowhere"),
+        (["measure", MODEL, "--data", "images"], "data spec that begins with folder:"),
+        (["measure", MODEL, "--data", "world:independant"], "independent"),
+        (["measure", "run:/nowhere", "--data", "world:independent"], "run folder"),
+        (["measure", "bundled:nothing", "--data", "world:independent"], "no bundled model"),
+        (["compare", "--data", "world:independent"], "one or more models"),
+        (["compare", f"a={MODEL}", f"a={MODEL}", "--data", "world:independent"], "two models"),
+        (["report", "nowhere.parquet"], "expected a Table"),
+        (["report"], "expected one or more Tables"),
+    ],
+)
+def test_wrong_input_says_what_was_expected(monkeypatch, capsys, arguments, message):
+    code, printed = run_here(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+
+
+def test_a_misspelt_field_is_corrected(monkeypatch, capsys):
+    code, printed = run_here(monkeypatch, capsys, "pretrain", "cifar10_hybrid", "--sed", "1")
+    assert code == 2
+    assert "--seed" in printed.err + printed.out
+
+
+def test_from_training_to_a_report(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    settings = {
+        "--data": "world:independent?size=32&num_images=16",
+        "--architecture.image-size": 32,
+        "--architecture.embed-dim": 24,
+        "--architecture.depth": 2,
+        "--architecture.num-heads": 3,
+        "--architecture.patch-size": 4,
+        "--optimisation.batch-size": 4,
+        "--optimisation.num-images": 8,
+        "--objective.projector-hidden-dim": 16,
+        "--out": tmp_path / "run",
+        "--quiet": True,
+        "--precision": "32-true",
+    }
+    code, printed = run_here(
+        monkeypatch,
+        capsys,
+        "pretrain",
+        "cifar10_hybrid",
+        *(part for pair in settings.items() for part in pair),
+    )
+    assert code == 0, printed.err
+    assert f"vitscope measure run:{tmp_path / 'run'}" in printed.out
+
+    data = "world:independent?size=32&num_images=8"
+    model = f"run:{tmp_path / 'run'}"
+    code, printed = run_here(
+        monkeypatch, capsys, "measure", model, "--data", data, "--out", tmp_path / "m.parquet"
+    )
+    assert code == 0, printed.err
+    assert len(Table.load(tmp_path / "m.parquet")) > 0
+
+    probe = "world:independent?size=32&num_images=40,world:independent?size=32&num_images=24&seed=1"
+    train, test = probe.split(",")
+    code, printed = run_here(
+        monkeypatch,
+        capsys,
+        "evaluate",
+        model,
+        "--data",
+        train,
+        "--test",
+        test,
+        "--out",
+        tmp_path / "p.parquet",
+    )
+    assert code == 0, printed.err
+    assert "ridge, mean" in printed.out
+
+    code, printed = run_here(
+        monkeypatch,
+        capsys,
+        "compare",
+        f"mine={model}",
+        f"random={MODEL}",
+        "--data",
+        data,
+        "--probe",
+        probe,
+        "--out",
+        tmp_path / "report",
+    )
+    assert code == 0, printed.err
+    assert (tmp_path / "report" / "report.html").stat().st_size > 10_000
+
+    code, printed = run_here(
+        monkeypatch,
+        capsys,
+        "report",
+        tmp_path / "m.parquet",
+        tmp_path / "p.parquet",
+        "--out",
+        tmp_path / "again",
+    )
+    assert code == 0, printed.err
+    assert (tmp_path / "again" / "report.html").exists()
