@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
-from vitscope.axes import PatchGrid, PatchTokens
+from vitscope.axes import Images, PatchGrid, PatchTokens
 from vitscope.data.loader import evaluation_batches
 from vitscope.data.source import Source, skipped_summary
 from vitscope.data.sources import as_source
@@ -19,7 +20,7 @@ from vitscope.models.load import load
 from vitscope.rows import Place, Rows
 from vitscope.runs import environment
 from vitscope.table import Table, concat
-from vitscope.tracing import CapturedAttention, Trace, require_self_check, trace
+from vitscope.tracing import CapturedAttention, Site, Trace, require_self_check, trace
 
 MODES = ("canonical", "paper")
 NUM_CHECKED = 2  # images of the self-check; it is about code paths, which images share
@@ -28,7 +29,7 @@ NUM_EXHIBITED = 4  # images in pictures
 
 def measure(
     backbone: Backbone | nn.Module | str,
-    images: object,
+    images: Source | str | Images | Dataset,
     measures: Sequence[str] | None = None,
     layers: Sequence[int] | None = None,
     mode: str | Sequence[str] = "canonical",
@@ -83,7 +84,7 @@ def measure(
 
 def compare(
     models: Mapping[str, Backbone | nn.Module | str],
-    data: object,
+    data: Source | str | Images | Dataset,
     measures: Sequence[str] | None = None,
     mode: str | Sequence[str] = MODES,
     batch_size: int = 64,
@@ -123,12 +124,11 @@ def _chosen(names: Sequence[str] | None) -> tuple[Measure, ...]:
     return MEASURES if names is None else tuple(known[name] for name in names)
 
 
-def _sites(chosen: Sequence[Measure]) -> tuple[str, ...]:
+def _sites(chosen: Sequence[Measure]) -> tuple[Site, ...]:
     reads = {declared.reads for declared in chosen}
-    sites = {"attention"} if "attention" in reads else set()
-    return tuple(
-        sorted(sites | ({"tokens", "after_attention"} if reads - {"attention"} else set()))
-    )
+    attention: tuple[Site, ...] = ("attention",) if "attention" in reads else ()
+    stream: tuple[Site, ...] = ("tokens", "after_attention") if reads - {"attention"} else ()
+    return attention + stream
 
 
 def _device(backbone: Backbone) -> torch.device:

@@ -13,6 +13,7 @@ from vitscope.data.loader import evaluation_batches
 from vitscope.data.source import Source
 from vitscope.data.transforms import evaluation_transform
 from vitscope.models.backbone import Backbone
+from vitscope.models.vit import Encoder
 from vitscope.models.vitscope_weights import decoder_path, recipe_of_folder
 from vitscope.objectives.masking import block_mask
 from vitscope.objectives.simmim import SimMIM, pixel_mask
@@ -76,6 +77,7 @@ def reconstruction_exhibit(backbone: Backbone, source: Source, num_images: int) 
     if (path := decoder_path(backbone)) is None:
         return None
     objective = recipe_of_folder(path.parent).objective
+    assert isinstance(backbone.module, Encoder)  # what runs and bundles hold
     simmim = SimMIM(backbone.module)
     simmim.load_state_dict(
         {f"encoder.{name}": value for name, value in backbone.module.state_dict().items()}

@@ -74,7 +74,7 @@ class Rows:
         sums = sums[sums[:, -1] > 0]  # a resample may miss every image of a tiny data set
         curves = sums[:, :-1] / sums[:, -1:]
         coordinates = declared.coordinates(self.backbone.grid).numpy()
-        replicate = np.append(None, np.arange(NUM_REPLICATES))[: len(curves)]
+        replicate = np.array([None, *range(NUM_REPLICATES)])[: len(curves)]
         return pd.DataFrame(
             {
                 **_columns(self.backbone.name, place),

@@ -82,7 +82,7 @@ class Exhibit:
         path = folder / f"{self.name}--{_slug(self.model)}.npz"
         facts = json.dumps({"name": self.name, "model": self.model, "labels": dict(self.labels)})
         with open(path.with_name(path.name + ".partial"), "wb") as file:
-            np.savez_compressed(file, _facts=np.array(facts), **self.arrays)
+            np.savez_compressed(file, _facts=np.array(facts), **self.arrays)  # type: ignore[arg-type]
         path.with_name(path.name + ".partial").replace(path)
         return path
 

@@ -6,6 +6,7 @@ import pandas as pd
 from vitscope.table import Exhibit, Table, concat, typed
 
 DEPTH, HEADS, GRID = 7, 3, 5
+PUBLISHED = ("attention_distance", "fourier_log_amplitude")  # measures with a second definition
 UNIFORM = {
     "attention_distance": 26.5,
     "normalized_mutual_information": 0.0,
@@ -110,7 +111,8 @@ def _scalars(rng, name, kind, num_images):
         _rows(rng, name, kind, measure, site, variant, num_images)
         for measure in PROFILES
         for site in sites.get(measure, ("tokens", "after_attention"))
-        for variant in (("canonical",) if measure == "depth_similarity" else ("canonical", "paper"))
+        for variant in ("canonical", "paper")
+        if variant == "canonical" or measure in PUBLISHED
     ]
 
 
@@ -160,7 +162,7 @@ def baselines(num_images):
         }
     )
     rng = np.random.default_rng(7)
-    found = [uniform, uniform.assign(variant="paper")]
+    found = [uniform, uniform[uniform["measure"].isin(PUBLISHED)].assign(variant="paper")]
     for labels in ("shape", "texture"):
         rows = {"dataset": f"world independent ({labels})", "unit": "fraction"}
         rows |= {"measure": "linear_probe_accuracy", "variant": "ridge, mean"}

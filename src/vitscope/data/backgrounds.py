@@ -53,7 +53,7 @@ def noise(keys: npt.NDArray[np.uint64], size: int) -> Array:
 
     `keys` (n,): one stream key per image. The fields repeat with the frame's period. Other sizes
     show the same field with more or fewer of its high frequencies; at 224 px these raise the
-    deviation to about 1.2.
+    deviation to 1.15.
     """
     amplitude, offset, address = _spectrum(size)
     used = amplitude > 0

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 
 from torch import nn
+from torch.utils.data import Dataset
 
+from vitscope.axes import Images
+from vitscope.data.source import Source
 from vitscope.data.sources import as_source
 from vitscope.evaluation.linear_probe import linear_probe
 from vitscope.models.backbone import Backbone
@@ -16,8 +19,8 @@ PROTOCOLS = ("linear_probe",)
 
 def evaluate(
     backbone: Backbone | nn.Module | str,
-    data: object,
-    test: object = None,
+    data: Source | str | Images | Dataset,
+    test: Source | str | Images | Dataset | None = None,
     protocol: str = "linear_probe",
     layers: Sequence[int] | str = "all",
     batch_size: int = 256,

@@ -66,6 +66,7 @@ def _probe(
     held: list[tuple[Tensor, Tensor]] = []
     num_held = 0
     for images, labels, indices in evaluation_batches(train, transform, batch_size):
+        assert labels is not None
         features = spec.extract(images).cpu()
         chosen = (indices % VALIDATION_EVERY == 0) & (num_held < MAX_VALIDATION)
         num_held += int(chosen.sum())
@@ -132,7 +133,7 @@ def _num_classes(train: Source, test: Source) -> int:
             f"expected the same classes in train and test, got {train.class_names} and "
             f"{test.class_names}"
         )
-    present = np.unique(train.labels)
+    present = np.unique(np.asarray(train.labels))
     if len(present) < 2:
         raise ValueError(f"a probe needs at least two classes, {train.name} has {len(present)}")
     return len(train.class_names)

@@ -1,6 +1,7 @@
 """The Vision Transformers that vitscope trains: timm's, configured and initialised as published."""
 
 import math
+from typing import Any
 
 import torch
 from einops import repeat
@@ -10,13 +11,15 @@ from torch import Tensor, nn
 
 from vitscope.recipe import Architecture
 
+Encoder = VisionTransformer | Beit
+
 LAYER_NORM_EPS = 1e-6  # moco-v3, SimMIM and mae all use it; torch's default is 1e-5
 WAVELENGTH = 10_000.0  # moco-v3 `build_2d_sincos_position_embedding(temperature=10000.)`
 TOKEN_STD = 1e-6  # moco-v3 `nn.init.normal_(self.cls_token, std=1e-6)`
 TRUNCATED_STD = 0.02  # SimMIM and BEiT
 
 
-def build_vit(architecture: Architecture, seed: int | None = None) -> VisionTransformer | Beit:
+def build_vit(architecture: Architecture, seed: int | None = None) -> Encoder:
     """A freshly initialised encoder without a classifier head.
 
     Args:
@@ -49,7 +52,7 @@ def build_vit(architecture: Architecture, seed: int | None = None) -> VisionTran
         "drop_path_rate": architecture.drop_path,
         "norm_layer": _layer_norm,
     }
-    vit: VisionTransformer | Beit
+    vit: Encoder
     if architecture.position == "relative":
         vit = Beit(**shared, use_abs_pos_emb=False, use_shared_rel_pos_bias=True)
     else:
@@ -62,7 +65,7 @@ def build_vit(architecture: Architecture, seed: int | None = None) -> VisionTran
         rows, columns = vit.patch_embed.grid_size
         table = sincos_positions(rows, columns, architecture.embed_dim)
         table = torch.cat([torch.zeros_like(table[:1]), table])[None]  # CLS has no position
-        vit.pos_embed = nn.Parameter(table.to(vit.cls_token.dtype))
+        vit.pos_embed = nn.Parameter(table.to(torch.get_default_dtype()))
         vit.pos_embed.requires_grad_(False)
     return vit
 
@@ -90,7 +93,7 @@ def sincos_positions(rows: int, columns: int, embed_dim: int) -> Tensor:
 
 
 def masked_forward_features(
-    vit: VisionTransformer | Beit, images: Tensor, mask: Tensor, mask_token: Tensor
+    vit: Encoder, images: Tensor, mask: Tensor, mask_token: Tensor
 ) -> Tensor:
     """`forward_features` with the embeddings of masked patches replaced by a token.
 
@@ -133,7 +136,7 @@ def _linears(vit: nn.Module) -> list[tuple[str, nn.Linear]]:
     return [(name, module) for name, module in vit.named_modules() if isinstance(module, nn.Linear)]
 
 
-def _initialise_as_moco_v3(vit: VisionTransformer | Beit) -> None:
+def _initialise_as_moco_v3(vit: Encoder) -> None:
     """Xavier-uniform, with q, k and v as three matrices; see moco-v3 `vits.py`."""
     for name, linear in _linears(vit):
         if name.endswith("qkv"):
@@ -143,25 +146,31 @@ def _initialise_as_moco_v3(vit: VisionTransformer | Beit) -> None:
             nn.init.xavier_uniform_(linear.weight)
         if linear.bias is not None:
             nn.init.zeros_(linear.bias)
-    projection = vit.patch_embed.proj
+    projection: nn.Conv2d = vit.patch_embed.proj  # type: ignore[assignment]
     fan_in = projection.weight[0].numel()
     bound = math.sqrt(6 / (fan_in + projection.out_channels))
     nn.init.uniform_(projection.weight, -bound, bound)
-    nn.init.zeros_(projection.bias)
+    if projection.bias is not None:
+        nn.init.zeros_(projection.bias)
+    assert vit.cls_token is not None
     nn.init.normal_(vit.cls_token, std=TOKEN_STD)
 
 
-def _initialise_as_simmim(vit: VisionTransformer | Beit) -> None:
+def _initialise_as_simmim(vit: Encoder) -> None:
     """Normal of std 0.02 cut at one standard deviation; block outputs shrink with depth."""
+    assert vit.cls_token is not None
     truncated_normal(vit.cls_token)
-    truncated_normal(vit.patch_embed.proj.weight)
-    nn.init.zeros_(vit.patch_embed.proj.bias)
+    projection: nn.Conv2d = vit.patch_embed.proj  # type: ignore[assignment]
+    truncated_normal(projection.weight)
+    if projection.bias is not None:
+        nn.init.zeros_(projection.bias)
     for _, linear in _linears(vit):
         truncated_normal(linear.weight)
         if linear.bias is not None:
             nn.init.zeros_(linear.bias)
     with torch.no_grad():
-        for layer, block in enumerate(vit.blocks, start=1):
+        block: Any
+        for layer, block in enumerate(vit.blocks.children(), start=1):
             block.attn.proj.weight /= math.sqrt(2 * layer)
             block.mlp.fc2.weight /= math.sqrt(2 * layer)
 

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from vitscope.axes import Images
+from vitscope.models.vit import Encoder
 from vitscope.objectives.moco_v3 import MoCoV3
 from vitscope.objectives.simmim import SimMIM
 
@@ -29,7 +30,7 @@ class Hybrid(nn.Module):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: Encoder,
         cl_weight: float,
         contrastive: MoCoV3 | None,
         masked: SimMIM | None,

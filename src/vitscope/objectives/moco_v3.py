@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitscope.axes import Images
+from vitscope.models.vit import Encoder
 from vitscope.objectives.heads import mlp_head
 from vitscope.objectives.momentum import frozen_copy, update_momentum
 
@@ -28,7 +29,7 @@ class MoCoV3(nn.Module):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: Encoder,
         projector_hidden_dim: int = 4096,
         projector_dim: int = 256,
         temperature: float = 0.2,
@@ -73,7 +74,7 @@ class MoCoV3(nn.Module):
         return self.predictor(self.projector(cls_features(self.encoder, view)))
 
 
-def cls_features(encoder: nn.Module, images: Images) -> Features:
+def cls_features(encoder: Encoder, images: Images) -> Features:
     """CLS token after the final norm, (image, channel)."""
     return encoder.forward_features(images)[:, 0]
 

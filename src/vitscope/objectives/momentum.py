@@ -2,12 +2,15 @@
 
 import copy
 import math
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+ModuleType = TypeVar("ModuleType", bound=nn.Module)
 
-def frozen_copy(module: nn.Module) -> nn.Module:
+
+def frozen_copy(module: ModuleType) -> ModuleType:
     """A deep copy that receives no gradients; its batch-norm statistics remain its own."""
     return copy.deepcopy(module).requires_grad_(False)
 

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vitscope.axes import Images
-from vitscope.models.vit import masked_forward_features, truncated_normal
+from vitscope.models.vit import Encoder, masked_forward_features, truncated_normal
 
 EPSILON = 1e-5  # SimMIM `simmim.py`; keeps an unmasked batch finite
 
@@ -22,18 +22,18 @@ class SimMIM(nn.Module):
         here, beside the decoder, so that the encoder stays a plain timm model.
     """
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
-        patch_height, patch_width = encoder.patch_embed.patch_size
-        if patch_height != patch_width:
-            raise ValueError(f"expected square patches, got {patch_height} x {patch_width}")
+        self.patch_size, patch_width = map(int, encoder.patch_embed.patch_size)
+        if self.patch_size != patch_width:
+            raise ValueError(f"expected square patches, got {self.patch_size} x {patch_width}")
         channels = encoder.patch_embed.proj.in_channels
         self.mask_token = nn.Parameter(torch.zeros(1, 1, encoder.num_features))
         truncated_normal(self.mask_token)
         self.decoder = nn.Sequential(
-            nn.Conv2d(encoder.num_features, channels * patch_height**2, kernel_size=1),
-            nn.PixelShuffle(patch_height),
+            nn.Conv2d(encoder.num_features, channels * self.patch_size**2, kernel_size=1),
+            nn.PixelShuffle(self.patch_size),
         )
 
     def forward(self, images: Images, mask: Bool[Tensor, "image patch"]) -> dict[str, Tensor]:
@@ -48,7 +48,7 @@ class SimMIM(nn.Module):
         """
         reconstruction = self.reconstruction(images, mask)
         grid = self.encoder.patch_embed.grid_size
-        hidden = pixel_mask(mask, grid, self.encoder.patch_embed.patch_size[0])
+        hidden = pixel_mask(mask, grid, self.patch_size)
         return {"loss": masked_l1_loss(reconstruction, images, hidden)}
 
     def reconstruction(self, images: Images, mask: Bool[Tensor, "image patch"]) -> Images:

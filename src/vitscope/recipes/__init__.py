@@ -27,4 +27,17 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "simmim_vit_b16": simmim_vit_b16,
 }
 
-__all__ = ["RECIPES", "Recipe", "smoke", *RECIPES]
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "cifar10_hybrid",
+    "cifar10_moco_v3",
+    "cifar10_simmim",
+    "moco_v3_vit_b16",
+    "moco_v3_vit_s16",
+    "shape_texture_hybrid",
+    "shape_texture_moco_v3",
+    "shape_texture_simmim",
+    "simmim_vit_b16",
+    "smoke",
+]

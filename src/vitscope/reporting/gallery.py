@@ -1,0 +1,128 @@
+"""Exhibits as the page shows them: encoded images with words, and files to take away."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vitscope.reporting.drawing import save_png, save_svg
+from vitscope.reporting.pictures import (
+    MAX_IMAGES,
+    RECONSTRUCTION,
+    AttentionPicture,
+    attention_maps,
+    attention_pictures,
+    data_uri,
+    reconstructions,
+    strip,
+    strip_uri,
+)
+from vitscope.reporting.style import RC
+from vitscope.reporting.wording import slug
+from vitscope.table import Exhibit
+
+Files = Mapping[tuple[str, str], str]  # of an exhibit's (name, model), below the report's folder
+
+
+def attention_entries(
+    exhibits: Sequence[Exhibit], models: Sequence[str], out: Path, files: Files
+) -> list[dict[str, object]]:
+    """One entry per image: per query the marked image, and a strip of maps per model."""
+    ordered = sorted(exhibits, key=lambda exhibit: models.index(exhibit.model))
+    entries = []
+    for number, picture in enumerate(attention_pictures(ordered), start=1):
+        name = f"attention_maps-{number}"
+        lines = len(picture.queries) * len(picture.exhibits)
+        size = (1.6 + (picture.depth + 1) * 0.75, 0.5 + lines * 0.75)
+        _save(lambda axes, shown=picture: attention_maps(shown, axes), size, out, name)
+        rows = picture.rows()
+        rows.to_csv(out / "data" / f"{name}.csv", index=False, float_format="%.6g")
+        arrays = [(f"{e.model} (NPZ)", files[e.name, e.model]) for e in picture.exhibits]
+        entries.append(
+            {
+                "name": name,
+                "depths": range(1, picture.depth + 1),
+                "queries": [_query(picture, query) for query in range(len(picture.queries))],
+                "caption": f"Image {picture.index + 1}. {_rest(picture)}".strip(),
+                "data": [("CSV", f"data/{name}.csv"), *arrays],
+            }
+        )
+    return entries
+
+
+def _query(picture: AttentionPicture, query: int) -> dict[str, object]:
+    row, column = (int(place) + 1 for place in picture.queries[query])
+    rows, columns = picture.grid
+    where = f"row {row}, column {column} of {rows} × {columns} patches"
+    strips = []
+    for exhibit in picture.exhibits:
+        maps = picture.maps(exhibit, query)
+        near = (maps.reshape(len(maps), -1).max(axis=1) * rows * columns).round(1)
+        strips.append(
+            {
+                "model": exhibit.model,
+                "image": strip_uri(strip(maps, picture.queries[query])),
+                "width": 100 * len(maps) / picture.depth,
+                "alt": f"{exhibit.model}: attention from {where}, depth 1 to {len(maps)}; the "
+                f"largest weight is {near[0]:g} times uniform at depth 1 and {near[-1]:g} times "
+                f"at depth {len(maps)}.",
+            }
+        )
+    alt = f"Image {picture.index + 1} with a square around the patch at {where}."
+    return {"image": data_uri(picture.image(query)), "alt": alt, "strips": strips}
+
+
+def _rest(picture: AttentionPicture) -> str:
+    number = len(picture.exhibits[0].arrays["images"])
+    if number <= MAX_IMAGES or picture.index + 1 < MAX_IMAGES:
+        return ""
+    return f"{number - MAX_IMAGES} more images are in the NPZ files."
+
+
+def reconstruction_entries(
+    exhibits: Sequence[Exhibit], models: Sequence[str], out: Path, files: Files
+) -> list[dict[str, object]]:
+    """One entry per model: original, masked and reconstruction of each image."""
+    entries = []
+    for exhibit in sorted(exhibits, key=lambda exhibit: models.index(exhibit.model)):
+        if exhibit.name != "reconstructions":
+            continue
+        kinds = [kind for kind in RECONSTRUCTION if kind in exhibit.arrays]
+        number = len(exhibit.arrays[kinds[0]])
+        count = min(number, MAX_IMAGES)
+        name = f"reconstructions-{slug(exhibit.model)}"
+        if any(entry["name"] == name for entry in entries):
+            name = f"{name}-{len(entries) + 1}"
+        size = (0.8 + 1.5 * len(kinds), 0.5 + 1.5 * count)
+        _save(lambda axes, shown=exhibit: reconstructions(shown, axes), size, out, name)
+        triples = [
+            [_image(exhibit.arrays[kind][index], f"Image {index + 1}, {kind}.") for kind in kinds]
+            for index in range(count)
+        ]
+        of = f"{count} of {number}" if count < number else str(number)
+        entries.append(
+            {
+                "name": name,
+                "model": exhibit.model,
+                "triples": triples,
+                "caption": f"{of} images. From left to right: {', '.join(kinds)}.",
+                "data": [("NPZ", files[exhibit.name, exhibit.model])],
+            }
+        )
+    return entries
+
+
+def _image(array: np.ndarray, alt: str) -> dict[str, str]:
+    return {"uri": data_uri(array), "alt": alt}
+
+
+def _save(draw: Callable[[Axes], Axes], size: tuple[float, float], out: Path, name: str) -> None:
+    """Write NAME.png and NAME.svg of one mosaic."""
+    with matplotlib.rc_context(RC):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure.subplots())
+        save_png(figure, out / "figures" / f"{name}.png")
+        save_svg(figure, out / "figures" / f"{name}.svg")

@@ -1,0 +1,115 @@
+"""Several Tables as one: rows, notes and exhibits, so that a report speaks of all of them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from vitscope.table import Exhibit, Table, concat
+
+PICTURES = "image height width 3"
+FORMS = {  # axes of the arrays of each exhibit that the page draws
+    "attention_maps": {
+        "images": PICTURES,
+        "queries": "image query 2",
+        "maps": "image query depth row column",
+    },
+    "reconstructions": {"original": PICTURES, "masked": PICTURES, "reconstruction": PICTURES},
+}
+# Facts that tell two models apart: under one name they would be averaged into one curve.
+IDENTITY = ("sha256", "spec", "num_parameters", "depth", "num_heads")
+
+
+def gathered(tables: Table | Sequence[Table]) -> Table:
+    """All rows, notes and exhibits of one or several Tables.
+
+    Args:
+        tables: At least one Table. Rows measured twice are averaged per image, as usual.
+
+    Returns:
+        A Table. Notes are merged entry by entry; where two Tables disagree on a setting or a
+        version, the entry becomes the list of both. Of exhibits with the same name and model the
+        first is kept.
+
+    Raises:
+        ValueError: If there is no Table or no row, or if one name stands for two models.
+    """
+    tables = [tables] if isinstance(tables, Table) else list(tables)
+    table = concat(tables)
+    if not len(table) and not table.exhibits:
+        raise ValueError(
+            f"expected Tables with rows or exhibits to report on, got {len(tables)} without any; "
+            "measure a model first"
+        )
+    _refuse_namesakes(tables)
+    for exhibit in table.exhibits:
+        _check(exhibit)
+    notes: dict[str, object] = {}
+    for each in tables:
+        notes = _merged(notes, each.notes)
+    exhibits: dict[tuple[str, str], Exhibit] = {}
+    for exhibit in table.exhibits:
+        exhibits.setdefault((exhibit.name, exhibit.model), exhibit)
+    return Table(table.frame, notes, tuple(exhibits.values()))
+
+
+def models_of(table: Table) -> list[str]:
+    """Every model in a Table: those with notes first, in their order, then in order of the rows."""
+    with_rows = table.frame["model"].dropna().unique()
+    shown = [exhibit.model for exhibit in table.exhibits]
+    noted = [name for name in part(table.notes, "models") if name in {*with_rows, *shown}]
+    return list(dict.fromkeys([*noted, *map(str, with_rows), *shown]))
+
+
+def part(notes: Mapping[str, object], name: str) -> Mapping:
+    """One mapping of the notes; empty if it is missing."""
+    found = notes.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _check(exhibit: Exhibit) -> None:
+    """Raise ValueError if a picture cannot be made from an exhibit of a known name."""
+    for name, form in FORMS.get(exhibit.name, {}).items():
+        array = exhibit.arrays.get(name)
+        got = "no such array" if array is None else f"shape {array.shape}, {array.dtype}"
+        if array is None or len(form.split()) != array.ndim or _is_no_picture(array, form):
+            raise ValueError(
+                f"expected exhibit {exhibit.name!r} of {exhibit.model!r} to hold {name!r} with "
+                f"axes ({form}), uint8 for pictures; got {got}"
+            )
+
+
+def _is_no_picture(array: np.ndarray, form: str) -> bool:
+    return form == PICTURES and (array.dtype != np.uint8 or array.shape[-1] != 3)
+
+
+def _refuse_namesakes(tables: Sequence[Table]) -> None:
+    known: dict[str, Mapping] = {}
+    for table in tables:
+        for name, facts in part(table.notes, "models").items():
+            before = known.setdefault(name, facts)
+            differ = [k for k in IDENTITY if k in before and k in facts and before[k] != facts[k]]
+            if differ:
+                key = differ[0]
+                raise ValueError(
+                    f"expected one model called {name!r}, got two that differ in {key} "
+                    f"({before[key]!r} and {facts[key]!r}); give them different names"
+                )
+
+
+def _merged(old: Mapping, new: Mapping) -> dict:
+    merged = dict(old)
+    for name, value in new.items():
+        before = merged.get(name)
+        if before is None or before == value:
+            merged[name] = value
+        elif isinstance(before, Mapping) and isinstance(value, Mapping):
+            merged[name] = _merged(before, value)
+        else:
+            merged[name] = _either(before, value)
+    return merged
+
+
+def _either(before: object, value: object) -> list:
+    """Both values, once each."""
+    both = [*(before if isinstance(before, list) else [before])]
+    return both + [v for v in (value if isinstance(value, list) else [value]) if v not in both]

@@ -1,0 +1,173 @@
+"""The few numbers and sentences that a reader takes away."""
+
+from collections.abc import Collection, Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from vitscope.reporting.gather import part
+from vitscope.reporting.plates import PROBE
+from vitscope.reporting.style import UNIFORM, is_trained
+from vitscope.reporting.wording import listed, runs_of, title_of, value_text
+from vitscope.table import Table, mean_interval
+
+LATE_MEASURES = {  # measure: site
+    "attention_distance": "attention",
+    "normalized_mutual_information": "attention",
+    "token_similarity": "tokens",
+    "fourier_log_amplitude": "tokens",
+}
+WORDS = {  # what the largest and the smallest value of a measure mean, as a sentence goes
+    "attention_distance": ("late layers look farthest in {}", "nearest in {}"),
+    "normalized_mutual_information": (
+        "late attention depends most on the query in {}",
+        "least in {}",
+    ),
+    "token_similarity": ("late tokens of an image are most alike in {}", "least in {}"),
+    "fourier_log_amplitude": ("late tokens keep most of the high frequencies in {}", "least in {}"),
+}
+GROUP = ("model", "dataset", "measure", "unit", "variant")
+UNIFORM_SHARE, UNIFORM_NMI = 0.01, 0.01  # closer than this, attention is called uniform
+
+
+def depths_of(table: Table) -> dict[str, int]:
+    """Number of blocks of each model: as noted, else the deepest layer that was measured."""
+    deepest = table.frame.groupby("model", observed=True)["layer"].max().dropna()
+    noted = {name: facts.get("depth") for name, facts in part(table.notes, "models").items()}
+    return {str(model): int(noted.get(model) or layer) for model, layer in deepest.items()}
+
+
+def late_rows(table: Table) -> Table:
+    """Rows of the key measures in the last third of depth, and their baselines.
+
+    The last third of 12 blocks is layers 9 to 12; of 6 blocks, 5 and 6. Of each measure the
+    canonical variant is taken, or the first one if there is no canonical one.
+    """
+    frame = table.frame[table.frame["measure"].isin(list(LATE_MEASURES))]
+    depth = frame["model"].astype(object).map(depths_of(table)).astype("Float64")
+    late = (3 * frame["layer"] > 2 * depth).fillna(False).astype(bool)
+    site = frame["measure"].astype(object).map(LATE_MEASURES)
+    frame = frame[frame["layer"].isna() | (late & (frame["site"].astype(object) == site))]
+    variants = frame.groupby("measure", observed=True)["variant"].unique()
+    chosen = {
+        measure: "canonical" if "canonical" in set(found) else next(iter(found), None)
+        for measure, found in variants.items()
+    }
+    kept = frame["variant"].astype(object) == frame["measure"].astype(object).map(chosen)
+    return Table(frame[kept | frame["variant"].isna()], table.notes)
+
+
+def best_depths(table: Table) -> pd.DataFrame:
+    """Per model and labels, the depth and pooling with the highest probe accuracy.
+
+    Returns:
+        A summary with one row per model and dataset; layer is null for baselines.
+    """
+    probe = table.select(measure=PROBE).summary(by=(*GROUP, "layer"))
+    probe = probe[probe["mean"].notna()]
+    best = probe.groupby(["model", "dataset"], sort=False, dropna=False)["mean"].idxmax()
+    return probe.loc[best].reset_index(drop=True)
+
+
+def late_sentences(
+    late: Table, summary: pd.DataFrame, uniform: Collection[str] = ()
+) -> Iterator[str]:
+    """In words: which model is highest and lowest in each key measure, and by how much.
+
+    Args:
+        late: Rows of the late layers.
+        summary: Their summary by `GROUP`.
+        uniform: Models whose late attention is uniform; they are not ranked by it.
+    """
+    declared = part(late.notes, "measures")
+    for (measure, dataset), rows in summary.groupby(["measure", "dataset"], sort=False):
+        trained = rows[rows["model"].map(is_trained)].sort_values("mean", ascending=False)
+        if LATE_MEASURES[str(measure)] == "attention":
+            trained = trained[~trained["model"].isin(list(uniform))]
+        title = title_of(str(measure), declared)
+        null = rows[rows["model"] == UNIFORM]
+        aside = f"; uniform attention: {_value(null.iloc[0])}" if len(null) else ""
+        where = f"On {dataset}, " if summary["dataset"].nunique() > 1 else ""
+        if len(trained) == 1:
+            model, value = trained["model"].iloc[0], _value(trained.iloc[0])
+            yield f"{title} in the late layers of {model}: {value}{aside}."
+        if len(trained) < 2:
+            continue
+        top, bottom = trained.iloc[0], trained.iloc[-1]
+        mean, low, high = _difference(late, top, bottom)
+        if low <= 0 <= high:
+            gap = value_text(mean, low, high)
+            names = listed(trained["model"])
+            yield f"{title} does not tell the late layers of {names} apart (difference {gap})."
+            continue
+        most, least = WORDS[str(measure)]
+        text = (
+            f"{where}{most.format(top['model'])} ({_value(top)}), "
+            f"{least.format(bottom['model'])} ({_value(bottom)}){aside}."
+        )
+        yield text[0].upper() + text[1:]
+
+
+def probe_sentences(best: pd.DataFrame, depths: Mapping[str, int]) -> Iterator[str]:
+    """In words: at which depth each model's classes are easiest to tell apart."""
+    best = best[best["layer"].notna() & best["model"].map(is_trained)]
+    for dataset, rows in best.groupby("dataset", sort=False):
+        found = [
+            f"depth {layer:.0f} of {depths[model]} in {model} ({value_text(mean, low, high)})"
+            for model, layer, mean, low, high in zip(
+                *(rows[name] for name in ("model", "layer", "mean", "low", "high")), strict=True
+            )
+        ]
+        yield f"A linear probe on {dataset} is best at {listed(found)}."
+
+
+def uniform_depths(summary: pd.DataFrame) -> dict[str, list[int]]:
+    """Per model the depths at which its attention cannot be told from uniform attention.
+
+    There its distance is within 1 % of uniform attention's and its mutual information below 0.01.
+
+    Args:
+        summary: Rows per model, dataset, measure, variant and layer, with the baseline.
+    """
+    keys = ["dataset", "variant"]
+    distance = summary[summary["measure"] == "attention_distance"]
+    nmi = summary[summary["measure"] == "normalized_mutual_information"]
+    both = distance.merge(nmi, on=[*keys, "model", "seed", "layer"], suffixes=("", "_nmi"))
+    uniform = distance.loc[distance["model"] == UNIFORM, [*keys, "mean"]]
+    near = both[both["layer"].notna()].merge(uniform, on=keys, suffixes=("", "_uniform"))
+    is_near = (near["mean"] / near["mean_uniform"] - 1).abs() < UNIFORM_SHARE
+    near = near[is_near & (near["mean_nmi"] < UNIFORM_NMI)]
+    layers = near.groupby("model", sort=False)["layer"].unique()
+    return {str(model): sorted(int(each) for each in found) for model, found in layers.items()}
+
+
+def uniform_sentences(uniform: Mapping[str, list[int]]) -> Iterator[str]:
+    """Warnings about models whose attention is uniform, so that their curves say nothing."""
+    for model, layers in uniform.items():
+        yield (
+            f"At depth {runs_of(layers)} the attention of {model} cannot be told from uniform "
+            f"attention: its distance is within {100 * UNIFORM_SHARE:g} % of uniform attention's "
+            f"and its mutual information is below {UNIFORM_NMI}."
+        )
+    if len(uniform) > 1:
+        yield (
+            f"There, differences between {listed(uniform)} in attention distance, mutual "
+            "information and entropy say nothing about what they learned."
+        )
+
+
+def _value(row: pd.Series) -> str:
+    unit = row["unit"] if isinstance(row["unit"], str) else ""
+    return value_text(row["mean"], row["low"], row["high"]) + (f" {unit}" if unit == "px" else "")
+
+
+def _difference(late: Table, first: pd.Series, second: pd.Series) -> tuple[float, float, float]:
+    """Difference of two models and its interval, paired by image where they saw the same ones."""
+    rows = late.select(measure=first["measure"], dataset=first["dataset"]).frame
+    each = rows.groupby(["image", "model"], observed=True)["value"].mean().unstack()
+    pair = each.reindex(columns=[first["model"], second["model"]]).dropna()
+    if pair.empty:  # no image in common: the ends of the two intervals, which is wider
+        gaps = (first["mean"] - second["mean"], first["low"] - second["high"])
+        return *gaps, first["high"] - second["low"]
+    gap = pair[first["model"]] - pair[second["model"]]
+    return mean_interval(gap.to_numpy(), gap.index.to_numpy(dtype=np.int64))
