@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 	@if command -v uv >/dev/null 2>&1; then \
 		echo "setting up with uv"; \
 		uv venv --quiet --allow-existing --python '>=3.11' $(VENV) && \
-		uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \
+		uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
 			--editable . --group dev; \
 	else \
 		echo "setting up with venv and pip"; \

@@ -235,6 +235,13 @@ def test_background_has_a_natural_power_spectrum():
     assert slope == pytest.approx(-2, abs=0.02)
 
 
+def test_background_is_the_same_field_at_every_size():
+    keys = counter_random.stream_keys(0, np.arange(20), "noise")
+    coarse, fine = backgrounds.noise(keys, 32), backgrounds.noise(keys, 128)
+    halved = fine.reshape(20, 32, 4, 32, 4).mean((2, 4))
+    assert np.corrcoef(coarse.ravel(), halved.ravel())[0, 1] > 0.95  # half a pixel off: 0.88
+
+
 def test_tones_stand_apart_from_each_other_and_from_the_background():
     drawn = ShapeTexture().parameters(MANY)
     luma = drawn["tones"] @ [0.299, 0.587, 0.114]

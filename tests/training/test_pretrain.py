@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -62,6 +63,31 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, monkeypatch, num_steps):
     assert pretrain(tiny(), tmp_path / "stopped", quiet=True).complete
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
     assert [entry["step"] for entry in stopped.log()] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_process_group_saves_with_workers_too(tmp_path, number):
+    """As a terminal's Ctrl-C and a scheduler's SIGTERM arrive: at the workers as well."""
+    recipe = dataclasses.replace(tiny(num_images=40_000), num_workers=2)
+    arguments = ["--num-workers", "2", "--data", recipe.data, "--out", tmp_path / "run"]
+    settings = {
+        "--architecture.image-size": 32, "--architecture.embed-dim": 24,
+        "--architecture.depth": 1, "--architecture.num-heads": 3, "--precision": "32-true",
+        "--architecture.patch-size": 8, "--optimisation.batch-size": 4,
+    }  # fmt: skip
+    arguments += [part for pair in settings.items() for part in pair]
+    command = [sys.executable, "-m", "vitscope.cli", "pretrain", "shape_texture_hybrid"]
+    process = subprocess.Popen(
+        [*command, *map(str, arguments)], start_new_session=True, stdout=subprocess.PIPE, text=True
+    )
+    while not (log := tmp_path / "run" / "log.jsonl").exists() or not log.read_text():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, number)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "The same command goes on from there" in printed
+    assert (tmp_path / "run" / "state.pt").exists()
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint_bit_for_bit(tmp_path):

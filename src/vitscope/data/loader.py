@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -207,7 +208,18 @@ def _loader(batches: Dataset, steps: range | itertools.count, num_workers: int) 
         num_workers=num_workers,
         generator=torch.Generator(),
         collate_fn=_unchanged,
+        worker_init_fn=_leave_signals_to_main,
     )
+
+
+def _leave_signals_to_main(worker: int) -> None:
+    """Ctrl-C, and a scheduler's SIGTERM, reach every process of a run: the main one decides.
+
+    A worker that died of them would take the run down before it is saved. Workers still end when
+    they are told to, and when the main process is gone.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _unchanged(batch: Any) -> Any:

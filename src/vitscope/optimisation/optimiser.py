@@ -48,9 +48,11 @@ def schedule(optimizer: torch.optim.Optimizer, settings: Optimisation) -> Schedu
         )
     return MultiStepLRScheduler(
         optimizer,
-        decay_t=[round(settings.milestone * num_steps)],
+        # timm's milestone m applies at step m - 1; the official code's at step m.
+        decay_t=[round(settings.milestone * num_steps) + 1],
         decay_rate=0.1,
         warmup_t=warmup_steps,
         warmup_lr_init=warmup_lr,
+        warmup_prefix=False,
         t_in_epochs=False,
     )
