@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from vitscope.objectives.masking import block_mask
 from vitscope.objectives.momentum import cosine_momentum
 from vitscope.optimisation.loop import StopRequest, optimise
 from vitscope.optimisation.optimiser import adamw, schedule
+from vitscope.optimisation.precision import fabric_for
 from vitscope.recipe import Recipe
 from vitscope.runs import Run, write_atomically
 from vitscope.training.progress import Progress
@@ -48,7 +48,7 @@ def pretrain(
     run = prepare_folder(recipe, Path(out or f"runs/{recipe.name}"))
     if run.complete:
         return run
-    fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)
+    fabric = fabric_for(recipe.precision, device)
     fabric.launch()
     objective = build_objective(recipe.architecture, recipe.objective, recipe.seed)
     optimizer = adamw(objective, recipe.optimisation)

@@ -1,0 +1,31 @@
+"""Fabric in the precision that a recipe asks for."""
+
+from typing import Any
+
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
+
+
+class Autocast(MixedPrecision):
+    """Mixed precision that leaves the inputs alone: autocast decides what runs in half precision.
+
+    Fabric's own rounds every input to bf16 first, and with it the pixels that a masked model has
+    to paint and the loss is measured against.
+    """
+
+    def convert_input(self, data: Any) -> Any:
+        """The inputs as they are."""
+        return data
+
+
+def fabric_for(precision: str, device: str) -> Fabric:
+    """One process on one device.
+
+    Args:
+        precision: "32-true", "64-true" or "bf16-mixed" (weights, losses and norms in fp32).
+        device: Fabric's accelerator: "auto", "cpu", "cuda", "mps".
+    """
+    if precision != "bf16-mixed":
+        return Fabric(accelerator=device, devices=1, precision=precision)  # pyright: ignore[reportArgumentType]
+    kind = Fabric(accelerator=device, devices=1).device.type
+    return Fabric(accelerator=device, devices=1, plugins=[Autocast("bf16-mixed", kind)])
