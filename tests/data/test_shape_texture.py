@@ -242,6 +242,17 @@ def test_background_is_the_same_field_at_every_size():
     assert np.corrcoef(coarse.ravel(), halved.ravel())[0, 1] > 0.95  # half a pixel off: 0.88
 
 
+def test_clutter_falls_by_one_deviation_along_its_turned_axes():
+    axis = np.arange(-5.0, 6.0)
+    args = ([[[1.0, 0.0]]], [[[4.0, 2.0]]], [[np.pi / 2]], [[0.1]])  # the long axis points down
+    blob = backgrounds.clutter(*map(np.array, args), axis, axis)[0]
+    at = {(x, y): blob[y + 5, x + 5] for x, y in ((1, 0), (1, 4), (1, -4), (3, 0), (-1, 0))}
+    assert at.pop((1, 0)) == pytest.approx(0.1)
+    assert list(at.values()) == pytest.approx([0.1 * np.exp(-0.5)] * 4)
+    tilted = backgrounds.clutter(*map(np.array, (*args[:2], [[0.5]], [[0.1]])), axis, axis)[0]
+    assert tilted[5 + 2, 6 + 3] > 1.5 * tilted[5 - 2, 6 + 3]  # clockwise: right and down
+
+
 def test_tones_stand_apart_from_each_other_and_from_the_background():
     drawn = ShapeTexture().parameters(MANY)
     luma = drawn["tones"] @ [0.299, 0.587, 0.114]

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Element:
     tag: str
     attributes: dict

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from vitscope.reporting import figures
 from vitscope.reporting.plates import Plate
 from vitscope.reporting.style import FAINT, RC, Look, depth_colour
-from vitscope.reporting.wording import value_text
+from vitscope.reporting.wording import shortened, value_text
 
 # Inches. Two columns of a desktop page show a panel 1.4 times as large, a phone about as it is,
 # so that text of 9.5 pt stays readable on both.
@@ -102,7 +102,9 @@ def _name_axis(axes: Axes, unit: str, panel: str, width: float) -> None:
     left = -LEFT / (width - LEFT - RIGHT) + 0.01
     axes.set_title(unit, loc="left", x=left, fontsize=9.5, color=FAINT, pad=8)
     if panel:
-        name = axes.text(0.98, 0.95, panel, ha="right", va="top", transform=axes.transAxes)
+        name = axes.text(
+            0.98, 0.95, shortened(panel), ha="right", va="top", transform=axes.transAxes
+        )
         name.set_gid("panel-name")
 
 
@@ -130,7 +132,8 @@ def _legend(plate: Plate, looks: Mapping[str, Look]) -> tuple[list[Line2D], list
         Line2D([], [], color=looks[m].colour, ls=looks[m].line, marker=looks[m].marker, ms=5)
         for m in plate.models
     ]
-    return lines, [m.lstrip("_") or "model" for m in plate.models]  # matplotlib hides "_..."
+    # matplotlib hides names that begin with an underscore
+    return lines, [shortened(m.lstrip("_")) or "model" for m in plate.models]
 
 
 def _readings(axes: Axes, plate: Plate, label: str) -> list[tuple[float, str]]:

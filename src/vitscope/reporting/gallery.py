@@ -21,7 +21,7 @@ from vitscope.reporting.pictures import (
     strip_uri,
 )
 from vitscope.reporting.style import RC
-from vitscope.reporting.wording import slug
+from vitscope.reporting.wording import shortened, slug
 from vitscope.table import Exhibit
 
 Files = Mapping[tuple[str, str], str]  # of an exhibit's (name, model), below the report's folder
@@ -36,8 +36,10 @@ def attention_entries(
     for number, picture in enumerate(attention_pictures(ordered), start=1):
         name = f"attention_maps-{number}"
         lines = len(picture.queries) * len(picture.exhibits)
-        size = (1.6 + (picture.depth + 1) * 0.75, 0.5 + lines * 0.75)
-        _save(lambda axes, shown=picture: attention_maps(shown, axes), size, out, name)
+        longest = max(len(shortened(exhibit.model)) for exhibit in picture.exhibits)
+        # A character of 9.5 pt is about 0.08 in wide; ", query 1" adds nine.
+        left, size = 0.08 * (longest + 9) + 0.2, (0.75 * (picture.depth + 1), 0.75 * lines)
+        _save(lambda axes, shown=picture: attention_maps(shown, axes), left, size, out, name)
         rows = picture.rows()
         rows.to_csv(out / "data" / f"{name}.csv", index=False, float_format="%.6g")
         arrays = [(f"{e.model} (NPZ)", files[e.name, e.model]) for e in picture.exhibits]
@@ -96,8 +98,8 @@ def reconstruction_entries(
         name = f"reconstructions-{slug(exhibit.model)}"
         if any(entry["name"] == name for entry in entries):
             name = f"{name}-{len(entries) + 1}"
-        size = (0.8 + 1.5 * len(kinds), 0.5 + 1.5 * count)
-        _save(lambda axes, shown=exhibit: reconstructions(shown, axes), size, out, name)
+        size = (1.5 * len(kinds), 1.5 * count)
+        _save(lambda axes, shown=exhibit: reconstructions(shown, axes), 0.8, size, out, name)
         triples = [
             [_image(exhibit.arrays[kind][index], f"Image {index + 1}, {kind}.") for kind in kinds]
             for index in range(count)
@@ -119,10 +121,14 @@ def _image(array: np.ndarray, alt: str) -> dict[str, str]:
     return {"uri": data_uri(array), "alt": alt}
 
 
-def _save(draw: Callable[[Axes], Axes], size: tuple[float, float], out: Path, name: str) -> None:
-    """Write NAME.png and NAME.svg of one mosaic."""
+def _save(
+    draw: Callable[[Axes], Axes], left: float, size: tuple[float, float], out: Path, name: str
+) -> None:
+    """Write NAME.png and NAME.svg of a mosaic of this size, with `left` inches for its labels."""
+    width, height = left + size[0] + 0.1, size[1] + 0.8
     with matplotlib.rc_context(RC):
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure.subplots())
+        figure = Figure(figsize=(width, height))
+        box = (left / width, 0.4 / height, size[0] / width, size[1] / height)
+        draw(figure.add_axes(box)).set_anchor("NW")
         save_png(figure, out / "figures" / f"{name}.png")
         save_svg(figure, out / "figures" / f"{name}.svg")

@@ -12,6 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 
 from vitscope.reporting.style import INK
+from vitscope.reporting.wording import shortened
 from vitscope.table import Exhibit
 
 MAX_IMAGES = 6  # more pictures of the same kind are scrolled past; all are in the exhibit's file
@@ -174,8 +175,9 @@ def attention_maps(picture: AttentionPicture, axes: Axes) -> Axes:
             maps = [strip(each[None], place) for each in picture.maps(exhibit, query)]
             maps = [each[:, GAP // 2 : -GAP // 2, :3] for each in maps]
             tiles.append([picture.image(query), *maps])
-            names.append(f"{exhibit.model}, query {query + 1}")
+            names.append(f"{shortened(exhibit.model)}, query {query + 1}")
     depths = [str(layer + 1) for layer in range(picture.depth)]
+    axes.set_xlabel(f"columns: depth; blue: up to {TIMES} times uniform attention; tan: less")
     return _mosaic(axes, tiles, ["image", *depths], names, CELL)
 
 

@@ -91,6 +91,17 @@ def runs_of(numbers: Iterable[int]) -> str:
     return ", ".join(f"{a}" if a == b else f"{a}–{b}" for a, b in runs)
 
 
+def shortened(name: str, most: int = 32) -> str:
+    """A name with its middle left out if it is long; its end often tells versions apart.
+
+    Example:
+        >>> shortened("vit_small_patch16_224.dino", most=11)
+        'vit_s….dino'
+    """
+    half = most // 2
+    return name if len(name) <= most else f"{name[:half]}…{name[len(name) - most + half + 1 :]}"
+
+
 def slug(text: str) -> str:
     """Letters, digits and hyphens only, for file names and anchors."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
