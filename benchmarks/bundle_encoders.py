@@ -2,8 +2,8 @@
 
     python benchmarks/bundle_encoders.py runs/shape_texture_moco_v3 runs/shape_texture_simmim ...
 
-Weights are stored as float16 and probed as stored. Depth and pooling are chosen on images of their
-own (seed 3), scores are on others (seed 1), and every model is compared with random initialisation
+Weights are stored as float16 and probed as stored. The first half of the test images chooses depth
+and pooling, the second half gives the score, and every model is compared with random initialisation
 and raw pixels on the same images.
 """
 
@@ -17,15 +17,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import vitscope as vs
+from vitscope.bootstrap import mean_interval
 from vitscope.data.sources import as_source
 from vitscope.demo import RANDOM_LIKE_THEM
 from vitscope.evaluation import pixel_probe
 from vitscope.models.vitscope_weights import BUNDLED, save_weights
 from vitscope.runs import Run
-from vitscope.table import Table, concat, mean_interval
+from vitscope.table import Table, concat
 
 TRAIN = "world:independent?size=64&seed=0&num_images={train}&label={label}"
-CHOOSE = "world:independent?size=64&seed=3&num_images={test}&label={label}"
 TEST = "world:independent?size=64&seed=1&num_images={test}&label={label}"
 MARGIN = 0.10  # by which an encoder should beat random initialisation and raw pixels
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--train", type=int, default=8000)
-    parser.add_argument("--test", type=int, default=2000)
+    parser.add_argument("--test", type=int, default=4000)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -72,9 +72,10 @@ def bundle(run: Run) -> str:
 
 def best_probes(models: dict, counts: dict) -> dict[str, pd.DataFrame]:
     """Per model the test rows of the depth and pooling that were best on the choosing images."""
-    train, choose, test = (as_source(spec.format(**counts)) for spec in (TRAIN, CHOOSE, TEST))
-    choosing = probes(models, train, choose)
-    testing = probes(models, train, test)
+    train, test = (as_source(spec.format(**counts)) for spec in (TRAIN, TEST))
+    scored = probes(models, train, test)
+    first_half = scored.frame["image"] < counts["test"] // 2
+    choosing, testing = Table(scored.frame[first_half]), Table(scored.frame[~first_half])
     best = {}
     for model in [*models, "raw pixels"]:
         summary = choosing.select(model=model).summary(("variant", "layer"))

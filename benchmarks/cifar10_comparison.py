@@ -3,8 +3,8 @@
     python benchmarks/cifar10_comparison.py runs/cifar10_moco_v3 runs/cifar10_simmim \
         runs/cifar10_hybrid --cifar10 cifar10:PATH --images folder:IMAGENET_SAMPLE --out report
 
-Measures on CIFAR-10 test images and on the other folder (resized to the models' 32 px), probes every
-depth on CIFAR-10, and prints late-layer means with 95 % intervals (late: the last third of depth).
+Measures on CIFAR-10 test images and on the other folder (resized to the models' 32 px), probes
+every depth on CIFAR-10, and prints late-layer means with 95 % intervals (late: the last third).
 """
 
 import argparse

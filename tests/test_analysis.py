@@ -6,12 +6,13 @@ import torch
 import vitscope as vs
 from vitscope.analysis import attention_values
 from vitscope.axes import PatchGrid
+from vitscope.bootstrap import NUM_REPLICATES
 from vitscope.data.loader import evaluation_batches
 from vitscope.data.sources import as_source
 from vitscope.data.transforms import evaluation_transform
 from vitscope.measures import MEASURES, attention_distance, normalized_mutual_information
 from vitscope.measures.attention_sums import smoothed
-from vitscope.table import NUM_REPLICATES, concat
+from vitscope.table import concat
 from vitscope.tracing import CapturedAttention, trace
 
 SPEC = "random:vit?image_size=40&patch_size=8&embed_dim=24&depth=2&num_heads=3"

@@ -13,6 +13,7 @@ import vitscope
 
 PACKAGE = Path(vitscope.__file__).parent
 LEVELS = (
+    {"bootstrap"},
     {"axes", "table", "recipe", "runs"},
     {"data", "measures", "models", "claims", "reporting"},
     {"objectives", "tracing"},

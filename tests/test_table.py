@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vitscope.table import COLUMNS, Exhibit, Table, bootstrap_weights, concat, mean_interval
+from vitscope.bootstrap import bootstrap_weights, mean_interval
+from vitscope.table import COLUMNS, Exhibit, Table, concat
 
 
 def rows(model="a", images=11, seed=0):
@@ -49,7 +50,7 @@ def test_concat_merges_notes():
     first = Table(notes={"models": {"a": 1}, "warnings": ["x"], "mode": "p"})
     second = Table(notes={"models": {"b": 2}, "warnings": ["x", "y"], "mode": "q"})
     merged = concat([first, second]).notes
-    assert merged == {"models": {"a": 1, "b": 2}, "warnings": ["x", "y"], "mode": "q"}
+    assert merged == {"models": {"a": 1, "b": 2}, "warnings": ["x", "y"], "mode": ["p", "q"]}
 
 
 def test_an_image_has_the_same_weights_in_any_batch_and_order():

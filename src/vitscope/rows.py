@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from vitscope.bootstrap import NUM_REPLICATES, bootstrap_weights
 from vitscope.data.source import Source
 from vitscope.measures import MEASURES, Measure
 from vitscope.models.backbone import Backbone
-from vitscope.table import NUM_REPLICATES, Table, bootstrap_weights
+from vitscope.table import Table
 
 SPECTRA = {declared.name for declared in MEASURES if declared.coordinates is not None}
 

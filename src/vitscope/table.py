@@ -8,13 +8,15 @@ paired and shards merge exactly.
 
 import json
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from vitscope.bootstrap import group_intervals
 
 CATEGORIES = (
     "model",
@@ -57,7 +59,6 @@ SUMMARY_KEYS = (
     "coordinate",
     "coordinate_unit",
 )
-NUM_REPLICATES = 200  # percentile intervals at 95 % need about this many; 2.5 % is the 5th smallest
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,9 @@ class Exhibit:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-") or "model"
+    """A file name of its own for every text: what a file name can't hold is told by a checksum."""
+    plain = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")
+    return plain if plain == text else f"{plain}-{zlib.crc32(text.encode()):08x}"
 
 
 @dataclass
@@ -141,6 +144,8 @@ class Table:
         self.frame.attrs = {"vitscope": self.notes}
         self.frame.to_parquet(temporary, index=False)
         temporary.replace(path)
+        for old in _exhibits_folder(path).glob("*.npz"):
+            old.unlink()
         for exhibit in self.exhibits:
             exhibit.save(_exhibits_folder(path))
         return path
@@ -174,7 +179,7 @@ class Table:
         """
         groups = self.frame.groupby(list(by), dropna=False, observed=True, sort=False).ngroup()
         keys = {name: _plain(self.frame[name][~groups.duplicated()]) for name in by}
-        return pd.DataFrame(keys | _intervals(self.frame, groups.to_numpy(), level))
+        return pd.DataFrame(keys | group_intervals(self.frame, groups.to_numpy(), level))
 
 
 def _exhibits_folder(path: str | Path) -> Path:
@@ -186,37 +191,6 @@ def _plain(column: pd.Series) -> np.ndarray:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.astype(object).where(column.notna(), None).to_numpy()
     return column.to_numpy(dtype=np.float64 if column.isna().any() else None)
-
-
-def _intervals(frame: pd.DataFrame, group: np.ndarray, level: float) -> dict[str, np.ndarray]:
-    value = frame["value"].to_numpy(dtype=np.float64)
-    rows = pd.DataFrame({"group": group, "image": frame["image"], "value": value})
-    draw, has_image = frame["replicate"].notna(), frame["image"].notna()
-    every = range(group.max(initial=-1) + 1)
-    mean = rows[~draw].groupby("group")["value"].mean().reindex(every).to_numpy(copy=True)
-    low, high, num_images = mean.copy(), mean.copy(), np.zeros(len(every), dtype=np.int64)
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    drawn, curves = np.unique(group[draw]), rows[draw].groupby("group")["value"]
-    low[drawn], high[drawn] = (curves.quantile(tail) for tail in tails)
-    for images, members, values in _by_images(rows[~draw & has_image & ~np.isin(group, drawn)]):
-        mean[members] = values.mean(axis=1)
-        low[members], high[members] = np.quantile(_resampled(values, images), tails, axis=0)
-        num_images[members] = len(images)
-    return {"mean": mean, "low": low, "high": high, "num_images": num_images}
-
-
-def _by_images(rows: pd.DataFrame) -> Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Image ids, the groups measured on exactly them, and values (group, image), heads averaged."""
-    each = rows.groupby(["group", "image"])["value"].mean()
-    members, starts = np.unique(each.index.get_level_values("group"), return_index=True)
-    ids = each.index.get_level_values("image").to_numpy(dtype=np.int64)
-    alike: dict[bytes, list[tuple[int, np.ndarray]]] = {}
-    parts = zip(np.split(ids, starts[1:]), members, np.split(each, starts[1:]), strict=False)
-    for images, member, values in parts:
-        alike.setdefault(images.tobytes(), []).append((member, values))
-    for images, pairs in alike.items():
-        group, values = zip(*pairs, strict=True)
-        yield np.frombuffer(images, dtype=np.int64), np.array(group), np.stack(values)
 
 
 def typed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -239,7 +213,7 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def concat(tables: Iterable[Table]) -> Table:
-    """All rows of several Tables. Notes are merged: dicts within, lists joined, else the later."""
+    """All rows of several Tables. Notes are merged; where two disagree, both values are kept."""
     tables = list(tables)
     notes: dict[str, object] = {}
     for table in tables:
@@ -251,62 +225,20 @@ def concat(tables: Iterable[Table]) -> Table:
     return Table(pd.concat(frames, ignore_index=True), notes, exhibits)
 
 
-def _merged(first: dict[str, object], second: dict[str, object]) -> dict[str, object]:
+def _merged(first: Mapping, second: Mapping) -> dict:
     merged = dict(first)
     for name, value in second.items():
         known = merged.get(name)
-        if isinstance(known, dict) and isinstance(value, dict):
-            merged[name] = _merged(known, value)
-        elif isinstance(known, list) and isinstance(value, list):
-            merged[name] = known + [entry for entry in value if entry not in known]
-        else:
+        if known is None or known == value:
             merged[name] = value
+        elif isinstance(known, Mapping) and isinstance(value, Mapping):
+            merged[name] = _merged(known, value)
+        else:
+            merged[name] = _either(known, value)
     return merged
 
 
-def bootstrap_weights(images: np.ndarray, num_replicates: int = NUM_REPLICATES) -> np.ndarray:
-    """Poisson(1) bootstrap weights that depend on image ids alone.
-
-    Args:
-        images: Integer ids, shape (image,).
-        num_replicates: Number of resamples.
-
-    Returns:
-        Counts, shape (replicate, image), float64: how often each image is in each resample. The
-        same id has the same counts in any batch, shard, model or run.
-
-    Source:
-        Poisson bootstrap (Hanley and MacGibbon 2006); one Philox stream per image id.
-    """
-    return np.stack([_image_weights(int(image), num_replicates) for image in images], axis=1)
-
-
-@lru_cache(maxsize=100_000)
-def _image_weights(image: int, num_replicates: int) -> np.ndarray:
-    stream = np.random.Generator(np.random.Philox(key=[0x5649_5453_434F_5045, image]))
-    return stream.poisson(1.0, num_replicates).astype(np.float64)
-
-
-def mean_interval(
-    values: np.ndarray, images: np.ndarray, level: float = 0.95
-) -> tuple[float, float, float]:
-    """Mean and bootstrap percentile interval of one value per image.
-
-    Args:
-        values: Shape (image,).
-        images: The images' ids, shape (image,); equal ids give paired intervals.
-        level: Coverage, in (0, 1).
-
-    Returns:
-        Mean, lower and upper end. With one image the interval is the mean itself.
-    """
-    replicates = _resampled(np.asarray(values, dtype=np.float64)[None], np.asarray(images))
-    low, high = np.quantile(replicates[:, 0], [(1 - level) / 2, (1 + level) / 2])
-    return float(np.mean(values)), float(low), float(high)
-
-
-def _resampled(values: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Bootstrap means (replicate, group) of values (group, image)."""
-    weights = bootstrap_weights(images)
-    totals = weights.sum(axis=1)
-    return (weights @ values.T)[totals > 0] / totals[totals > 0, None]
+def _either(first: object, second: object) -> list:
+    """Both values, once each."""
+    both = [*(first if isinstance(first, list) else [first])]
+    return both + [v for v in (second if isinstance(second, list) else [second]) if v not in both]

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from vitscope.table import Table, bootstrap_weights
+from vitscope.bootstrap import bootstrap_weights
+from vitscope.table import Table
 
 
 def slow_summary(frame, by):

@@ -43,13 +43,10 @@ def gathered(tables: Table | Sequence[Table]) -> Table:
     _refuse_namesakes(tables)
     for exhibit in table.exhibits:
         _check(exhibit)
-    notes: dict[str, object] = {}
-    for each in tables:
-        notes = _merged(notes, each.notes)
     exhibits: dict[tuple[str, str], Exhibit] = {}
     for exhibit in table.exhibits:
         exhibits.setdefault((exhibit.name, exhibit.model), exhibit)
-    return Table(table.frame, notes, tuple(exhibits.values()))
+    return Table(table.frame, table.notes, tuple(exhibits.values()))
 
 
 def models_of(table: Table) -> list[str]:
@@ -94,22 +91,3 @@ def _refuse_namesakes(tables: Sequence[Table]) -> None:
                     f"expected one model called {name!r}, got two that differ in {key} "
                     f"({before[key]!r} and {facts[key]!r}); give them different names"
                 )
-
-
-def _merged(old: Mapping, new: Mapping) -> dict:
-    merged = dict(old)
-    for name, value in new.items():
-        before = merged.get(name)
-        if before is None or before == value:
-            merged[name] = value
-        elif isinstance(before, Mapping) and isinstance(value, Mapping):
-            merged[name] = _merged(before, value)
-        else:
-            merged[name] = _either(before, value)
-    return merged
-
-
-def _either(before: object, value: object) -> list:
-    """Both values, once each."""
-    both = [*(before if isinstance(before, list) else [before])]
-    return both + [v for v in (value if isinstance(value, list) else [value]) if v not in both]

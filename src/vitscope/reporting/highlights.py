@@ -5,11 +5,12 @@ from collections.abc import Collection, Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from vitscope.bootstrap import mean_interval
 from vitscope.reporting.gather import part
 from vitscope.reporting.plates import PROBE
 from vitscope.reporting.style import UNIFORM, is_trained
 from vitscope.reporting.wording import listed, runs_of, title_of, value_text
-from vitscope.table import Table, mean_interval
+from vitscope.table import Table
 
 LATE_MEASURES = {  # measure: site
     "attention_distance": "attention",
