@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vitscope.data.shape_texture import ShapeTexture
+from vitscope.models.vit import build_vit
+from vitscope.recipe import Architecture
 
 NEIGHBOURS = 20  # as in the k-NN protocol of Wu et al. (2018) and DINO
 RIDGE_STRENGTHS = tuple(10.0**power for power in range(-4, 3))  # relative to the mean variance
@@ -33,17 +35,28 @@ def normalised(images: np.ndarray) -> Tensor:
     return (torch.from_numpy(images).float() / 255 - 0.5) / 0.25
 
 
-def small_vit(size: int, depth: int, num_classes: int, weight_init: str) -> VisionTransformer:
-    """Return a ViT of 8 x 8 patches, embed_dim 128 and 4 heads, with a mean-pooled head."""
+class Classifier(nn.Module):
+    """The ViT that the recipes train, with a linear head on its mean patch token."""
+
+    def __init__(self, size: int, num_classes: int) -> None:
+        super().__init__()
+        self.encoder = recipe_vit(size)
+        self.head = nn.Linear(self.encoder.embed_dim, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.encoder.forward_features(images)
+        return self.head(tokens[:, self.encoder.num_prefix_tokens :].mean(1))
+
+
+def recipe_vit(size: int) -> VisionTransformer:
+    """Return an untrained ViT as the recipes start from: 8 x 8 patches, sine-cosine positions."""
+    return build_vit(Architecture(image_size=size, patch_size=size // 8), seed=0)
+
+
+def timm_vit(size: int) -> VisionTransformer:
+    """Return an untrained ViT of the same sizes as timm makes it: small weights and positions."""
     return VisionTransformer(
-        img_size=size,
-        patch_size=size // 8,
-        embed_dim=128,
-        depth=depth,
-        num_heads=4,
-        num_classes=num_classes,
-        global_pool="avg",
-        weight_init=weight_init,
+        img_size=size, patch_size=size // 8, embed_dim=128, depth=6, num_heads=4, num_classes=0
     )
 
 
@@ -118,8 +131,7 @@ def supervised_accuracies(
     """
     generator = torch.Generator().manual_seed(seed)
     classes = int(labels.max()) + 1
-    # Xavier initialisation ("jax") learns from the first steps; timm's small weights take longer.
-    model = small_vit(train.shape[-1], 4, 2 * classes, weight_init="jax")
+    model = Classifier(train.shape[-1], 2 * classes)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
     batches = len(train) // 64
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, max(1, epochs * batches))
@@ -217,10 +229,11 @@ def print_accuracies(arguments: argparse.Namespace) -> None:
     both = [(labels[:, column], expected[:, column]) for column in range(len(LABELS))]
     raw = train.flatten(1), test.flatten(1)
     rows["raw-pixel 20-NN"] = [knn_accuracy(raw[0], a, raw[1], b) for a, b in both]
-    for name, weight_init in (("timm's", ""), ("Xavier", "jax")):
-        model = small_vit(arguments.size, 6, 0, weight_init).eval()
+    vits = {"as the recipes start": recipe_vit, "as timm starts": timm_vit}
+    for name, make in vits.items():
+        model = make(arguments.size).eval()
         features = pooled_tokens(model, train), pooled_tokens(model, test)
-        rows[f"ridge on a random ViT, {name} initialisation"] = [
+        rows[f"ridge on a random ViT, {name}"] = [
             ridge_accuracy(features[0], a, features[1], b) for a, b in both
         ]
     if arguments.epochs:

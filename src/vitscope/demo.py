@@ -25,7 +25,7 @@ MODELS = {
     "random initialisation": f"random:vit?{RANDOM_LIKE_THEM}",
 }
 MEASURED_ON = "world:independent?size=64&seed=2&num_images=256"
-PROBED_ON = "world:independent?size=64&seed=0&num_images=4000&label={label}"
+PROBED_ON = "world:independent?size=64&seed=0&num_images=3000&label={label}"
 TESTED_ON = "world:independent?size=64&seed=1&num_images=1000&label={label}"
 IMAGES_IN_A_MINUTE = {  # on two cores; a third of a minute is left for slower machines
     "shape_texture_moco_v3": 3_000,
@@ -85,7 +85,10 @@ def _short_trainings(folder: Path) -> Table:
             optimisation=dataclasses.replace(recipe.optimisation, num_images=num_images),
         )
         shutil.rmtree(folder / recipe.name, ignore_errors=True)
-        curves[recipe.name] = pretrain(recipe, folder / recipe.name).log()
+        run = pretrain(recipe, folder / recipe.name)
+        if not run.complete:
+            raise KeyboardInterrupt  # a signal stops the demonstration, not one training of it
+        curves[recipe.name] = run.log()
     return Table(notes={"training": curves})
 
 

@@ -64,7 +64,7 @@ def open_source(spec: str) -> Source:
     Example:
         >>> source = open_source("world:aligned?num_images=20&limit=5")
         >>> source.name, len(source), source.size
-        ('world:aligned 64 px seed 0, 5 of 20', 5, (64, 64))
+        ('world aligned 64 px, seed 0 (shape), 5 of 20', 5, (64, 64))
     """
     kind, colon, rest = spec.partition(":")
     if not colon or kind not in KINDS:

@@ -47,11 +47,11 @@ class WorldSource(HeldSource):
 
 def _name(world: ShapeTexture) -> str:
     """Split, size and seed, and whatever else makes other images or labels than the default."""
-    name = f"world:{world.split} {world.size} px seed {world.seed}"
-    for option in ("num_shapes", "num_textures", "label"):
+    name = f"world {world.split} {world.size} px, seed {world.seed}"
+    for option in ("num_shapes", "num_textures"):
         if getattr(world, option) != getattr(ShapeTexture, option):
-            name += f" {option} {getattr(world, option)}"
-    return name
+            name += f", {option} {getattr(world, option)}"
+    return f"{name} ({world.label})"
 
 
 OPTIONS = tuple(field.name for field in dataclasses.fields(ShapeTexture) if field.name != "split")

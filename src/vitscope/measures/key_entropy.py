@@ -52,6 +52,11 @@ def _share(mass: PerImageKey, num_queries: int) -> PerImageHead:
     return entropy / math.log(num_queries)  # as many keys as queries
 
 
+def uniform_value(grid: PatchGrid) -> float:
+    """Value for uniform attention: every key receives the same."""
+    return 1.0
+
+
 MEASURE = Measure(
     function=key_entropy,
     reads="attention",
@@ -63,4 +68,5 @@ MEASURE = Measure(
     source="arXiv:2305.00729",
     sums=(key_mass,),
     combine=_share,
+    baseline=uniform_value,
 )

@@ -55,6 +55,11 @@ def _normalized(
     return (information / normaliser).where(normaliser > 0, 0.0)
 
 
+def uniform_value(grid: PatchGrid) -> float:
+    """Value for uniform attention: all queries look alike."""
+    return 0.0
+
+
 MEASURE = Measure(
     function=normalized_mutual_information,
     reads="attention",
@@ -67,4 +72,5 @@ MEASURE = Measure(
     sums=(row_entropy_sum, key_mass),
     combine=_normalized,
     smoothing=1e-8,  # cl-vs-mim `self_attention_analysis.ipynb`
+    baseline=uniform_value,
 )

@@ -44,6 +44,11 @@ def _share(total: PerImageHead, num_queries: int) -> PerImageHead:
     return total / (num_queries * math.log(num_queries))  # as many keys as queries
 
 
+def uniform_value(grid: PatchGrid) -> float:
+    """Value for uniform attention: uniform rows."""
+    return 1.0
+
+
 MEASURE = Measure(
     function=row_entropy,
     reads="attention",
@@ -55,4 +60,5 @@ MEASURE = Measure(
     source="arXiv:2303.06296",
     sums=(row_entropy_sum,),
     combine=_share,
+    baseline=uniform_value,
 )

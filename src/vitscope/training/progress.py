@@ -19,7 +19,7 @@ class Progress:
     def __init__(self, run: Run, recipe: Recipe, start: int, quiet: bool) -> None:
         self.batch_size = recipe.optimisation.batch_size
         self.num_steps = recipe.optimisation.num_steps
-        self.every = max(1, self.num_steps // NUM_LOG_LINES)
+        self.every = -(-self.num_steps // NUM_LOG_LINES)
         self.start = start
         self._sums: dict[str, float] = {}
         self._count = 0
