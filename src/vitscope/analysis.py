@@ -229,6 +229,7 @@ def _notes(
 ) -> dict[str, object]:
     model = {
         **backbone.facts,
+        "num_parameters": sum(part.numel() for part in backbone.module.parameters()),
         "depth": backbone.depth,
         "num_heads": backbone.num_heads,
         "embed_dim": backbone.embed_dim,

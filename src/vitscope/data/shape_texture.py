@@ -35,8 +35,11 @@ _CHUNK_PIXELS = 2**19  # drawn at once: float32 planes of 2 MB, about one core's
 
 @dataclass(frozen=True)
 class WorldSample:
-    """One image. `image` uint8 (3, size, size); labels (ABSENT where not shown); `mask` bool
-    (size, size), true on the object; `box` float64 (4,): left, top, right, bottom in pixels."""
+    """One image.
+
+    `image`: uint8 (3, size, size). `shape`, `texture`: labels, ABSENT where not shown. `mask`:
+    bool (size, size), true on the object. `box`: float64 (4,), left, top, right, bottom in pixels.
+    """
 
     image: npt.NDArray[np.uint8]
     shape: int
@@ -47,7 +50,7 @@ class WorldSample:
 
 @dataclass(frozen=True)
 class WorldBatch:
-    """n images: the fields of WorldSample with a leading axis n."""
+    """Several images: the fields of WorldSample with a leading axis n."""
 
     image: npt.NDArray[np.uint8]
     shape: Int64
@@ -65,6 +68,10 @@ class ShapeTexture:
     seed is another draw of the same distribution (train 0, test 1). `num_shapes`, `num_textures`:
     the first so many of SHAPES and TEXTURES. `label`: which of the two `class_names` names.
     Raises ValueError for a value outside these ranges.
+
+    >>> labels = ShapeTexture(split="aligned").labels([0, 1, 2])
+    >>> [(SHAPES[k], TEXTURES[k]) for k in labels["texture"]]
+    [('heart', 'grid'), ('ring', 'blotches'), ('disc', 'stripes')]
     """
 
     split: str = "independent"
@@ -115,7 +122,8 @@ class ShapeTexture:
         indices = self._checked(indices)
         step = max(1, _CHUNK_PIXELS // self.size**2)
         parts = [self._draw(indices[i : i + step]) for i in range(0, max(len(indices), 1), step)]
-        image, mask = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
+        image = np.concatenate([image for image, _ in parts])
+        mask = np.concatenate([mask for _, mask in parts])
         labels = self._labels(indices)
         return WorldBatch(image, labels["shape"], labels["texture"], mask, self.boxes(indices))
 
@@ -202,8 +210,10 @@ class ShapeTexture:
         keys = counter_random.stream_keys(self.seed, indices, "noise")
         ground = backgrounds.noise(keys, self.size)
         ground *= drawn["background_contrast"][:, None, None].astype(np.float32)
-        blobs = [drawn[f"blob_{name}"] for name in ("centre", "radii", "angle", "height")]
-        ground += backgrounds.clutter(*blobs, axis, axis)
+        ground += backgrounds.clutter(
+            drawn["blob_centre"], drawn["blob_radii"], drawn["blob_angle"], drawn["blob_height"],
+            axis, axis,
+        )  # fmt: skip
         image = np.empty((len(indices), 3, self.size, self.size), dtype=np.uint8)
         colour = drawn["background_colour"].astype(np.float32)[:, :, None, None]
         tones = drawn["tones"].astype(np.float32)[..., None, None]

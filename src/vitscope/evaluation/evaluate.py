@@ -53,7 +53,7 @@ def evaluate(
         test = test_spec(data)
     wanted = None if isinstance(layers, str) else layers
     table = linear_probe(backbone, as_source(data), as_source(test), wanted, batch_size)
-    table.notes |= {"models": {backbone.name: dict(backbone.facts)}, "versions": environment()}
+    table.notes["versions"] = environment()
     return table
 
 
