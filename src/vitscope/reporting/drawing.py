@@ -55,7 +55,7 @@ def drawn(plate: Plate, looks: Mapping[str, Look], folder: Path) -> Drawing:
     across = max(1, int(width / (0.7 + 0.08 * max(map(len, names)))))
     foot = LEGEND_LINE * math.ceil(len(names) / across) + 0.08
     height = HEAD + size[1] * math.ceil(len(plate.panels) / columns) + foot
-    with matplotlib.rc_context(RC):
+    with matplotlib.rc_context(RC):  # pyright: ignore[reportArgumentType]
         figure = Figure(figsize=(width, height))
         panels, boxes = {}, {}
         for place, (label, rows) in enumerate(plate.panels.items()):

@@ -72,7 +72,7 @@ def spectrum(rows: pd.DataFrame, axes: Axes, looks: Mapping[str, Look] | None = 
     del looks
     depth = int(rows["layer"].max())
     for layer, line in rows.sort_values("coordinate").groupby("layer"):
-        colour = depth_colour(int(layer), depth)
+        colour = depth_colour(int(layer), depth)  # pyright: ignore[reportArgumentType]
         axes.fill_between(
             line["coordinate"], line["low"], line["high"], color=colour, alpha=BAND / 2, lw=0
         )

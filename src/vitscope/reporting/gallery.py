@@ -126,7 +126,7 @@ def _save(
 ) -> None:
     """Write NAME.png and NAME.svg of a mosaic of this size, with `left` inches for its labels."""
     width, height = left + size[0] + 0.1, size[1] + 0.8
-    with matplotlib.rc_context(RC):
+    with matplotlib.rc_context(RC):  # pyright: ignore[reportArgumentType]
         figure = Figure(figsize=(width, height))
         box = (left / width, 0.4 / height, size[0] / width, size[1] / height)
         draw(figure.add_axes(box)).set_anchor("NW")

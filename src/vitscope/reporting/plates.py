@@ -89,10 +89,10 @@ def plates_of(summary: pd.DataFrame, notes: Mapping[str, object]) -> list[Plate]
     for (measure, dataset, variant, site), members in keys.groupby(list(text.columns), sort=False):
         rows = summary.loc[members.index]
         same = baselines[(text["measure"] == measure)[is_baseline]]
-        same = same[same["dataset"].fillna(dataset) == dataset]
+        same = same[same["dataset"].fillna(dataset) == dataset]  # pyright: ignore[reportArgumentType]
         rows = pd.concat([rows, _fitting(same, str(variant))]) if len(same) else rows
         place = {"measure": measure, "dataset": dataset, "variant": variant, "site": site}
-        plates.append(_plate(rows.reset_index(drop=True), place, notes, summary))
+        plates.append(_plate(rows.reset_index(drop=True), place, notes, summary))  # pyright: ignore[reportArgumentType]
     return list(_distinct(plates))
 
 
@@ -133,14 +133,14 @@ def _plate(
         draw=draw,
         panels=dict(_by_model(rows)) if is_spectrum else {"": rows},
         tag=place["dataset"] if several else "",
-        **place,
+        **place,  # pyright: ignore[reportArgumentType]
     )
 
 
 def _by_model(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """A panel for each model (and seed, if there are several)."""
     for (model, seed), panel in rows.groupby(["model", "seed"], sort=False, dropna=False):
-        yield str(model) if pd.isna(seed) else f"{model}, seed {int(seed)}", panel
+        yield str(model) if pd.isna(seed) else f"{model}, seed {int(seed)}", panel  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def _images_text(rows: pd.DataFrame, dataset: str, notes: Mapping[str, object]) -> str:
@@ -150,7 +150,7 @@ def _images_text(rows: pd.DataFrame, dataset: str, notes: Mapping[str, object]) 
     low, high = (counts.min(), counts.max()) if len(counts) else (declared, declared)
     if high is None:
         return dataset
-    number = count_text(high) if low == high else f"{count_text(low)} to {count_text(high)}"
+    number = count_text(high) if low == high else f"{count_text(low)} to {count_text(high)}"  # pyright: ignore[reportArgumentType]
     images = "image" if high == 1 else "images"
     return f"{number} {images} of {dataset}" if dataset else f"{number} {images}"
 

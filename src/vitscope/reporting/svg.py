@@ -77,7 +77,7 @@ def _rename(group: ElementTree.Element, prefix: str) -> None:
     for element in group.iter():
         name = element.attrib.pop("id", None)
         if name in used:
-            element.set("id", prefix + name)
+            element.set("id", prefix + name)  # pyright: ignore[reportOperatorIssue]
         elif name and name.startswith("series-"):
             element.set("class", f"series {name}")
         if target := element.attrib.pop(HREF, None):
