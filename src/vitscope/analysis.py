@@ -243,7 +243,7 @@ def _notes(
         "measures": {
             declared.name: {name: getattr(declared, name) for name in fields} for declared in chosen
         },
-        "data": {source.name: {"num_images": len(source) - len(source.skipped)}},
+        "data": {source.name: source.facts()},
         "settings": {"mode": ", ".join(modes)},
         "versions": environment(),
         "warnings": [skipped_summary(source)] if source.skipped else [],

@@ -100,3 +100,11 @@ def test_test_images_follow_from_the_training_spec_where_there_is_a_rule():
     assert spec_of_test_images("world:conflict?seed=3") == "world:conflict?seed=4&num_images=2000"
     with pytest.raises(ValueError, match="no rule"):
         spec_of_test_images("folder:pictures")
+
+
+def test_notes_tell_how_to_open_the_data_again():
+    train, test = (f"world:independent?size=32&num_images=24&seed={seed}&limit=20" for seed in "01")
+    table = vs.evaluate(SPEC, train, test)
+    ((name, facts),) = table.notes["data"].items()
+    assert facts == {"num_images": 20, "spec": test}
+    assert table.notes[f"probe {table.frame['model'].iloc[0]} on {name}"]["train"] == train

@@ -52,6 +52,7 @@ class Source(ABC):
 
     Attributes:
         skipped: (name, reason) of each image that could not be decoded, once each.
+        spec: The text that opens this source again; empty if it was not opened from one.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Source(ABC):
         self.class_names = tuple(class_names)
         self.size = size
         self.skipped: list[tuple[str, str]] = []
+        self.spec = ""
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -93,6 +95,11 @@ class Source(ABC):
         self.check(position)
         label = None if self.labels is None else int(self.labels[position])
         return Sample(self.image(position), label, int(position))
+
+    def facts(self) -> dict[str, object]:
+        """What a report says of the data: images that could be decoded, and the spec if any."""
+        known: dict[str, object] = {"num_images": len(self) - len(self.skipped)}
+        return {**known, "spec": self.spec} if self.spec else known
 
     def check(self, position: int) -> None:
         """Raise IndexError unless the position is in 0 to `len(self) - 1`."""

@@ -65,6 +65,8 @@ def open_source(spec: str) -> Source:
         >>> source = open_source("world:aligned?num_images=20&limit=5")
         >>> source.name, len(source), source.size
         ('world aligned 64 px, seed 0 (shape), 5 of 20', 5, (64, 64))
+        >>> source.spec
+        'world:aligned?num_images=20&limit=5'
     """
     kind, colon, rest = spec.partition(":")
     if not colon or kind not in KINDS:
@@ -78,9 +80,10 @@ def open_source(spec: str) -> Source:
     source = opener(place, {name: options[name] for name in known if name in options})
     if "limit" in options:
         limit, seed = _integer(options, "limit"), _integer(options, "shuffle_seed", 0)
-        return _limited(source, limit, seed)
-    if "shuffle_seed" in options:
+        source = _limited(source, limit, seed)
+    elif "shuffle_seed" in options:
         raise ValueError(f"{spec!r}: shuffle_seed without limit has no effect; add limit=N")
+    source.spec = spec
     return source
 
 

@@ -95,11 +95,12 @@ def _probe(
     settings = {
         "protocol": "ridge on one-hot labels, standardised features, strength by validation",
         "features": spec.description,
-        "train": train.name,
+        "train": train.spec or train.name,
         "num_train": int((fitted + validation).count.sum()),
         "strengths": strengths,
     }
-    return Table(pd.concat(frames, ignore_index=True), {f"probe {name} on {test.name}": settings})
+    notes = {f"probe {name} on {test.name}": settings, "data": {test.name: test.facts()}}
+    return Table(pd.concat(frames, ignore_index=True), notes)
 
 
 def _rows(

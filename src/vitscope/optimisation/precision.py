@@ -4,6 +4,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
+from torch import nn
 
 
 class Autocast(MixedPrecision):
@@ -29,3 +30,15 @@ def fabric_for(precision: str, device: str) -> Fabric:
         return Fabric(accelerator=device, devices=1, precision=precision)  # pyright: ignore[reportArgumentType]
     kind = Fabric(accelerator=device, devices=1).device.type
     return Fabric(accelerator=device, devices=1, plugins=[Autocast("bf16-mixed", kind)])
+
+
+def explicit_attention(module: nn.Module, fabric: Fabric, precision: str) -> None:
+    """On a CPU in mixed precision: attention as two products and a softmax, not one fused call.
+
+    The fused call's backward pass has no fast bf16 path there: it took a third of a training step
+    (benchmarks/attention_on_cpu.py). Everywhere else fused attention stays on.
+    """
+    if fabric.device.type == "cpu" and precision == "bf16-mixed":
+        for part in module.modules():
+            if hasattr(part, "fused_attn"):
+                part.fused_attn = False  # pyright: ignore[reportArgumentType]  # timm's plain flag

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
+from lightning_fabric import Fabric
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from vitscope.objectives.masking import block_mask
 from vitscope.objectives.momentum import cosine_momentum
 from vitscope.optimisation.loop import StopRequest, optimise
 from vitscope.optimisation.optimiser import adamw, schedule
-from vitscope.optimisation.precision import fabric_for
+from vitscope.optimisation.precision import explicit_attention, fabric_for
 from vitscope.recipe import Recipe
 from vitscope.runs import Run, write_atomically
 from vitscope.training.progress import Progress
@@ -52,38 +53,52 @@ def pretrain(
     fabric.launch()
     objective = build_objective(recipe.architecture, recipe.objective, recipe.seed)
     optimizer = adamw(objective, recipe.optimisation)
+    explicit_attention(objective, fabric, recipe.precision)
     start = load_state(run, objective, optimizer)
-    module, optimizer = fabric.setup(objective, optimizer)
-    batches = training_batches(recipe)
     with StopRequest() as stopped, Progress(run, recipe, start, quiet) as progress:
-        saved = time.monotonic()
-
-        def after_step(step: int, terms: dict[str, float], waited: float) -> None:
-            nonlocal saved
-            progress.update(step, terms, waited, optimizer.param_groups[0]["lr"])
-            if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
-                save_state(run, objective, optimizer, step)
-                saved = time.monotonic()
-
-        step = optimise(
-            fabric,
-            module,
-            optimizer,
-            schedule(optimizer, recipe.optimisation),
-            _on_device(batches.iterate(start), fabric.device),
-            _forward(module, recipe, fabric.device),
-            after_step,
-            start=start,
-            num_steps=recipe.optimisation.num_steps,
-            seed=recipe.seed,
-            clip_norm=recipe.optimisation.clip_norm,
-            stopped=stopped,
-        )
+        step = _train(run, recipe, fabric, objective, optimizer, start, progress, stopped)
     save_state(run, objective, optimizer, step)
     if step == recipe.optimisation.num_steps:
         save_weights(run, objective)
         run.state_path.unlink()
     return run
+
+
+def _train(
+    run: Run,
+    recipe: Recipe,
+    fabric: Fabric,
+    objective: Hybrid,
+    optimizer: torch.optim.Optimizer,
+    start: int,
+    progress: Progress,
+    stopped: StopRequest,
+) -> int:
+    """Steps from `start` to the recipe's last, or until stopped; returns the steps done."""
+    saved = time.monotonic()
+
+    def after_step(step: int, terms: dict[str, float], waited: float) -> None:
+        nonlocal saved
+        progress.update(step, terms, waited, optimizer.param_groups[0]["lr"])
+        if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
+            save_state(run, objective, optimizer, step)
+            saved = time.monotonic()
+
+    module, prepared = fabric.setup(objective, optimizer)
+    return optimise(
+        fabric,
+        module,
+        prepared,
+        schedule(optimizer, recipe.optimisation),
+        _on_device(training_batches(recipe).iterate(start), fabric.device),
+        forward_of(module, recipe, fabric.device),
+        after_step,
+        start=start,
+        num_steps=recipe.optimisation.num_steps,
+        seed=recipe.seed,
+        clip_norm=recipe.optimisation.clip_norm,
+        stopped=stopped,
+    )
 
 
 def training_batches(recipe: Recipe) -> TrainingBatches:
@@ -119,9 +134,10 @@ def save_weights(run: Run, objective: Hybrid) -> None:
         write_atomically(run.decoder_path, lambda path: save_file(_contiguous(decoder), path))
 
 
-def _forward(
+def forward_of(
     module: torch.nn.Module, recipe: Recipe, device: torch.device
 ) -> Callable[[Mapping[str, Tensor], int], dict[str, Tensor]]:
+    """The loss of a batch at a step: masks drawn for the step, momentum on its schedule."""
     objective, num_steps = recipe.objective, recipe.optimisation.num_steps
     side = recipe.architecture.image_size // recipe.architecture.patch_size
 
