@@ -29,7 +29,7 @@ def test_moco_v3_decays_every_trained_parameter_and_nothing_frozen():
     assert "pos_embed" not in trained
 
 
-def test_simmim_spares_biases_and_vectors_but_not_mask_token_and_bias_table():
+def test_simmim_spares_biases_vectors_and_cls_but_not_mask_token_and_bias_table():
     settings = Architecture(**SMALL, position="relative", init_values=0.1)
     simmim = SimMIM(build_vit(settings))
     groups = names_by_decay(simmim, RECIPES["simmim_vit_b16"]().optimisation)
@@ -37,8 +37,8 @@ def test_simmim_spares_biases_and_vectors_but_not_mask_token_and_bias_table():
     decayed = groups[0.05]
     assert "mask_token" in decayed
     assert "encoder.rel_pos_bias.relative_position_bias_table" in decayed
-    assert "encoder.cls_token" in decayed
-    for name in ("encoder.blocks.0.attn.q_bias", "encoder.blocks.0.gamma_1", "encoder.norm.weight"):
+    spared = ("cls_token", "blocks.0.attn.q_bias", "blocks.0.gamma_1", "norm.weight")
+    for name in (f"encoder.{name}" for name in spared):
         assert name in groups[0.0]
     assert not any(name.endswith("bias") for name in decayed)
     assert decayed | groups[0.0] == {name for name, _ in simmim.named_parameters()}

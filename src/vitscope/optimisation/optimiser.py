@@ -8,21 +8,25 @@ from torch import nn
 
 from vitscope.recipe import Optimisation
 
+SPARED = ("encoder.cls_token", "encoder.pos_embed")  # SimMIM `no_weight_decay` of its ViT
+
 
 def adamw(module: nn.Module, settings: Optimisation) -> torch.optim.AdamW:
     """AdamW over the parameters that train.
 
     Args:
         module: Parameters without `requires_grad` are left out.
-        settings: With `decay_all` every parameter decays (MoCo v3); otherwise 1-D parameters and
-            biases are spared (SimMIM, MAE; mask tokens and bias tables do decay).
+        settings: With `decay_all` every parameter decays (MoCo v3); otherwise 1-D parameters,
+            biases, CLS and position are spared (SimMIM; mask tokens and bias tables do decay).
     """
     groups: list[dict[str, object]]
     if settings.decay_all:
         trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
         groups = [{"params": trained, "weight_decay": settings.weight_decay}]
     else:
-        groups = param_groups_weight_decay(module, settings.weight_decay)
+        groups = param_groups_weight_decay(
+            module, settings.weight_decay, no_weight_decay_list=SPARED
+        )
     return torch.optim.AdamW(
         groups, lr=settings.learning_rate, betas=(settings.beta1, settings.beta2)
     )
