@@ -118,11 +118,12 @@ def contrastive_loss(query: Features, key: Features, temperature: float) -> Floa
         >>> round(contrastive_loss(features, same, 0.2).item(), 4)  # 0.4 ln 4
         0.5545
     """
-    query, key = F.normalize(_at_least_fp32(query), dim=1), F.normalize(_at_least_fp32(key), dim=1)
-    keys, first = _gathered(key)
-    logits = query @ keys.T / temperature
-    labels = torch.arange(len(query), device=query.device) + first
-    return F.cross_entropy(logits, labels) * (2 * temperature)
+    with torch.autocast(query.device.type, enabled=False):  # it would round the logits
+        query = F.normalize(_at_least_fp32(query), dim=1)
+        keys, first = _gathered(F.normalize(_at_least_fp32(key), dim=1))
+        logits = query @ keys.T / temperature
+        labels = torch.arange(len(query), device=query.device) + first
+        return F.cross_entropy(logits, labels) * (2 * temperature)
 
 
 def _at_least_fp32(features: Features) -> Features:

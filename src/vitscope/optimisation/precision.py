@@ -23,13 +23,22 @@ def fabric_for(precision: str, device: str) -> Fabric:
     """One process on one device.
 
     Args:
-        precision: "32-true", "64-true" or "bf16-mixed" (weights, losses and norms in fp32).
+        precision: "32-true", "64-true", or "bf16-mixed": weights, optimiser state and losses in
+            fp32, and what lies between where torch's autocast puts it (products in bf16).
         device: Fabric's accelerator: "auto", "cpu", "cuda", "mps".
+
+    Raises:
+        ValueError: If there is no such device here.
     """
-    if precision != "bf16-mixed":
-        return Fabric(accelerator=device, devices=1, precision=precision)  # pyright: ignore[reportArgumentType]
-    kind = Fabric(accelerator=device, devices=1).device.type
-    return Fabric(accelerator=device, devices=1, plugins=[Autocast("bf16-mixed", kind)])
+    try:
+        kind = Fabric(accelerator=device, devices=1).device.type
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"expected a device that is here: auto, cpu, cuda or mps; got {device!r} ({error})"
+        ) from error
+    if precision == "bf16-mixed":
+        return Fabric(accelerator=device, devices=1, plugins=[Autocast("bf16-mixed", kind)])
+    return Fabric(accelerator=device, devices=1, precision=precision)  # pyright: ignore[reportArgumentType]
 
 
 def explicit_attention(module: nn.Module, fabric: Fabric, precision: str) -> None:
