@@ -24,10 +24,30 @@ def test_an_unknown_field_is_refused_by_name():
         from_json(json.dumps(values))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "x", "objective": 3}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"name": "x", "objective": 3}'])
 def test_what_is_no_recipe_is_refused(text):
     with pytest.raises(ValueError, match="expected"):
         from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value", "message"),
+    [
+        ("architecture", "position", "sinecosine", "position: expected Literal.* got 'sinecosine'"),
+        ("architecture", "depth", "6", "depth: expected int, got '6'"),
+        ("architecture", "depth", True, "depth: expected int, got True"),
+        ("architecture", "patch_size", 0, "patch_size: expected 1 or more, got 0"),
+        ("objective", "cl_weight", 1.5, "cl_weight: expected 0 to 1, got 1.5"),
+        ("objective", "mask_ratio", -0.1, "mask_ratio: expected 0 to 1"),
+        ("optimisation", "batch_size", 0, "batch_size: expected 1 or more, got 0"),
+        ("optimisation", "clip_norm", "none", "clip_norm: expected float . None, got 'none'"),
+    ],
+)
+def test_a_value_of_another_type_or_range_is_refused_by_name(part, field, value, message):
+    values = json.loads(RECIPES["cifar10_hybrid"]().to_json())
+    values[part][field] = value
+    with pytest.raises(ValueError, match=message):
+        from_json(json.dumps(values))
 
 
 def test_the_learning_rate_follows_the_batch():

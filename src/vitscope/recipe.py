@@ -1,8 +1,11 @@
 """Recipe: a frozen description of how a model is made. Everything a run does follows from it."""
 
 import json
+import types
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+INFINITY = float("inf")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,11 @@ class Architecture:
     """Whose initial weights: Xavier with separate q, k, v, or truncated normal scaled by depth."""
     drop_path: float = 0.0
     """Stochastic depth of the last block; rises linearly from 0. Used while training only."""
+
+    def __post_init__(self) -> None:
+        sizes = ("image_size", "patch_size", "embed_dim", "depth", "num_heads")
+        _require(self, dict.fromkeys(sizes, (1, INFINITY)))
+        _require(self, {"mlp_ratio": (0, INFINITY), "drop_path": (0, 1)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +56,12 @@ class Objective:
     mim_crop_min: float = 0.67
     """Smallest share of the image that a masked view shows."""
 
+    def __post_init__(self) -> None:
+        counts = ("projector_hidden_dim", "projector_dim", "mask_unit")
+        shares = ("cl_weight", "momentum", "mask_ratio", "crop_min", "mim_crop_min")
+        _require(self, dict.fromkeys(counts, (1, INFINITY)) | dict.fromkeys(shares, (0, 1)))
+        _require(self, dict.fromkeys(("temperature", "blur_scale"), (0, INFINITY)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Optimisation:
@@ -71,6 +85,12 @@ class Optimisation:
     beta1: float = 0.9
     beta2: float = 0.999
     clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        _require(self, dict.fromkeys(("batch_size", "num_images", "lr_batch"), (1, INFINITY)))
+        _require(self, dict.fromkeys(("warmup", "milestone", "beta1", "beta2"), (0, 1)))
+        free = ("base_lr", "warmup_lr", "weight_decay", "clip_norm")
+        _require(self, dict.fromkeys(free, (0, INFINITY)))
 
     @property
     def num_steps(self) -> int:
@@ -99,6 +119,10 @@ class Recipe:
     checkpoint_minutes: float = 5.0
     """Between two saves of the whole training state."""
 
+    def __post_init__(self) -> None:
+        free = ("seed", "num_workers", "checkpoint_minutes")
+        _require(self, dict.fromkeys(free, (0, INFINITY)))
+
     def to_json(self) -> str:
         """The whole recipe as indented JSON; `from_json` gives it back."""
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -108,7 +132,8 @@ def from_json(text: str) -> Recipe:
     """The recipe that `Recipe.to_json` wrote.
 
     Raises:
-        ValueError: If the text is no JSON, or has a field that Recipe does not know.
+        ValueError: If the text is no JSON, has a field that Recipe does not know or lacks one
+            that it needs, or a value of another type or outside its range.
     """
     try:
         values = json.loads(text)
@@ -124,9 +149,33 @@ def _filled(kind: type, values: Any, where: str) -> Any:
     if unknown := sorted(set(values) - set(known)):
         raise ValueError(f"{where} has no field {', '.join(unknown)}; it has {', '.join(known)}")
     nested = {"architecture": Architecture, "objective": Objective, "optimisation": Optimisation}
-    return kind(
-        **{
-            name: _filled(nested[name], value, name) if name in nested and kind is Recipe else value
-            for name, value in values.items()
-        }
-    )
+    if kind is Recipe:
+        if "name" not in values:
+            raise ValueError("expected a recipe with a name, got none")
+        made = {name: _filled(part, values.get(name, {}), name) for name, part in nested.items()}
+        values = values | made
+    return kind(**values)
+
+
+def _require(part: Any, ranges: dict[str, tuple[float, float]]) -> None:
+    """Refuse values of another type than declared, or outside `ranges` (ends included)."""
+    for name, declared in get_type_hints(type(part)).items():
+        value = getattr(part, name)
+        if not _fits(value, declared):
+            wanted = getattr(declared, "__name__", str(declared).replace("typing.", ""))
+            raise ValueError(f"{name}: expected {wanted}, got {value!r}")
+    for name, (low, high) in ranges.items():
+        value = getattr(part, name)
+        if value is not None and not low <= value <= high:
+            bounds = f"{low:g} or more" if high == INFINITY else f"{low:g} to {high:g}"
+            raise ValueError(f"{name}: expected {bounds}, got {value!r}")
+
+
+def _fits(value: Any, declared: Any) -> bool:
+    if get_origin(declared) is Literal:
+        return value in get_args(declared)
+    if get_origin(declared) in (Union, types.UnionType):
+        return any(_fits(value, part) for part in get_args(declared))
+    if declared is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, declared) and (declared is bool or not isinstance(value, bool))
