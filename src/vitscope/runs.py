@@ -4,7 +4,7 @@ recipe.json           the resolved recipe; running it again gives the same run
 backbone.safetensors  the trained encoder, timm's key names
 decoder.safetensors   mask token and pixel decoder, if images were masked
 log.jsonl             one line per logged step
-environment.json      versions, machine, seconds
+environment.json      versions, machine, threads
 state.pt              everything needed to resume; removed when the run is complete
 """
 

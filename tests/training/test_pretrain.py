@@ -10,12 +10,14 @@ import time
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import vitscope as vs
 from vitscope.recipes import RECIPES, smoke
-from vitscope.runs import write_atomically
+from vitscope.runs import Run, write_atomically
 from vitscope.training.pretrain import pretrain
+from vitscope.training.state import load_state, save_state
 
 
 def tiny(name="shape_texture_hybrid", num_images=24):
@@ -52,15 +54,16 @@ def stop_after(monkeypatch, num_steps):
     monkeypatch.setattr(module, "Progress", Progress)
 
 
-@pytest.mark.parametrize("num_steps", [1, 4])
-def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, monkeypatch, num_steps):
-    pretrain(tiny(), tmp_path / "whole", quiet=True)
+@pytest.mark.parametrize(("num_steps", "precision"), [(1, "32-true"), (4, "bf16-mixed")])
+def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, monkeypatch, num_steps, precision):
+    recipe = dataclasses.replace(tiny(), precision=precision)
+    pretrain(recipe, tmp_path / "whole", quiet=True)
     with monkeypatch.context() as patch:
         stop_after(patch, num_steps)
-        stopped = pretrain(tiny(), tmp_path / "stopped", quiet=True)
+        stopped = pretrain(recipe, tmp_path / "stopped", quiet=True)
     assert not stopped.complete
     assert stopped.log()[-1]["step"] == num_steps
-    assert pretrain(tiny(), tmp_path / "stopped", quiet=True).complete
+    assert pretrain(recipe, tmp_path / "stopped", quiet=True).complete
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
     assert [entry["step"] for entry in stopped.log()] == [1, 2, 3, 4, 5, 6]
 
@@ -166,6 +169,40 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_pa
     pretrain(recipe, tmp_path / "whole", quiet=True)
     pretrain(recipe, tmp_path / "broken", quiet=True)
     assert_same_run(tmp_path / "whole", tmp_path / "broken")
+
+
+def test_weights_that_are_not_finite_never_replace_a_state(tmp_path):
+    run, module = Run(tmp_path), torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(module.parameters())
+    save_state(run, module, optimizer, 3)
+    with torch.no_grad():
+        module.weight[0, 0] = float("nan")
+    with pytest.raises(FloatingPointError, match=r"after step 4 weights are not finite \(weight\)"):
+        save_state(run, module, optimizer, 4)
+    assert load_state(run, torch.nn.Linear(2, 2), optimizer) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": "folder:/nowhere"}, "nowhere"),
+        ({"data": "world:independent?num_images=3"}, "at least batch_size"),
+        ({"architecture": dataclasses.replace(tiny().architecture, image_size=33)}, "evenly"),
+    ],
+)
+def test_a_run_that_cannot_start_leaves_no_folder(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        pretrain(dataclasses.replace(tiny(), **change), tmp_path / "run", quiet=True)
+    assert pretrain(tiny(), tmp_path / "run", quiet=True).complete
+
+
+def test_corrupt_images_are_named_at_the_end(tmp_path, capsys):
+    for number in range(5):
+        Image.new("RGB", (9, 9)).save(tmp_path / f"{number}.png")
+    (tmp_path / "5.png").write_bytes(b"no image")
+    recipe = dataclasses.replace(tiny(), data=f"folder:{tmp_path}")
+    pretrain(recipe, tmp_path / "run", quiet=True)
+    assert "skipped 1 of 6 images that cannot be decoded: " in capsys.readouterr().err
 
 
 def test_a_full_disk_leaves_the_previous_file(tmp_path):

@@ -58,8 +58,8 @@ def optimise(
         values = {name: term.item() for name, term in terms.items()}
         if not math.isfinite(values["loss"]):
             raise FloatingPointError(
-                f"the loss became {values['loss']} at step {step}; the last checkpoint is intact. "
-                "Try a lower base_lr, a longer warmup, clip_norm=1.0 or precision 32-true"
+                f"the loss became {values['loss']} at step {step}; what was saved before is intact"
+                ". Try a lower base_lr, a longer warmup, clip_norm=1.0 or precision 32-true"
             )
         optimizer.zero_grad()
         fabric.backward(terms["loss"])

@@ -1,7 +1,9 @@
 """Pre-training: run a recipe, never lose it."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vitscope.data.loader import TrainingBatches
+from vitscope.data.source import skipped_summary
 from vitscope.data.sources import open_source
 from vitscope.data.transforms import moco_v3_views, simmim_view
 from vitscope.objectives import Hybrid, build_objective
@@ -21,7 +24,7 @@ from vitscope.optimisation.precision import explicit_attention, fabric_for
 from vitscope.recipe import Recipe
 from vitscope.runs import Run, write_atomically
 from vitscope.training.progress import Progress
-from vitscope.training.state import load_state, prepare_folder, save_state
+from vitscope.training.state import load_state, prepare_folder, require_same_recipe, save_state
 
 
 def pretrain(
@@ -46,59 +49,68 @@ def pretrain(
         FloatingPointError: If the loss is not finite; the last checkpoint stays.
         OSError: If the disk is full; the last checkpoint stays.
     """
-    run = prepare_folder(recipe, Path(out or f"runs/{recipe.name}"))
+    run = Run(Path(out or f"runs/{recipe.name}"))
+    require_same_recipe(recipe, run)
     if run.complete:
         return run
+    batches = training_batches(recipe)
     fabric = fabric_for(recipe.precision, device)
     fabric.launch()
     objective = build_objective(recipe.architecture, recipe.objective, recipe.seed)
-    optimizer = adamw(objective, recipe.optimisation)
     explicit_attention(objective, fabric, recipe.precision)
-    start = load_state(run, objective, optimizer)
+    module, optimizer = fabric.setup(objective, adamw(objective, recipe.optimisation))
+    prepare_folder(recipe, run)  # from here on nothing can be wrong with what was asked
+    start = load_state(run, objective, optimizer)  # after the setup, which moved the weights
     with StopRequest() as stopped, Progress(run, recipe, start, quiet) as progress:
-        step = _train(run, recipe, fabric, objective, optimizer, start, progress, stopped)
-    save_state(run, objective, optimizer, step)
-    if step == recipe.optimisation.num_steps:
-        save_weights(run, objective)
-        run.state_path.unlink()
+        training = Training(run, recipe, fabric, objective, module, optimizer, batches)
+        step = training.continued(start, progress, stopped)
+        save_state(run, objective, optimizer, step)
+        if step == recipe.optimisation.num_steps:
+            save_weights(run, objective)
+            run.state_path.unlink()
+    if batches.source.skipped:
+        print(f"vitscope: {skipped_summary(batches.source)}", file=sys.stderr)
     return run
 
 
-def _train(
-    run: Run,
-    recipe: Recipe,
-    fabric: Fabric,
-    objective: Hybrid,
-    optimizer: torch.optim.Optimizer,
-    start: int,
-    progress: Progress,
-    stopped: StopRequest,
-) -> int:
-    """Steps from `start` to the recipe's last, or until stopped; returns the steps done."""
-    saved = time.monotonic()
+@dataclass(frozen=True)
+class Training:
+    """A run's parts, set up on the device."""
 
-    def after_step(step: int, terms: dict[str, float], waited: float) -> None:
-        nonlocal saved
-        progress.update(step, terms, waited, optimizer.param_groups[0]["lr"])
-        if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
-            save_state(run, objective, optimizer, step)
-            saved = time.monotonic()
+    run: Run
+    recipe: Recipe
+    fabric: Fabric
+    objective: Hybrid
+    module: torch.nn.Module  # Fabric's wrapper of the objective
+    optimizer: torch.optim.Optimizer
+    batches: TrainingBatches
 
-    module, prepared = fabric.setup(objective, optimizer)
-    return optimise(
-        fabric,
-        module,
-        prepared,
-        schedule(optimizer, recipe.optimisation),
-        _on_device(training_batches(recipe).iterate(start), fabric.device),
-        forward_of(module, recipe, fabric.device),
-        after_step,
-        start=start,
-        num_steps=recipe.optimisation.num_steps,
-        seed=recipe.seed,
-        clip_norm=recipe.optimisation.clip_norm,
-        stopped=stopped,
-    )
+    def continued(self, start: int, progress: Progress, stopped: StopRequest) -> int:
+        """Take steps from `start` to the recipe's last, or until stopped; returns those done."""
+        settings = self.recipe.optimisation
+        saved = time.monotonic()
+
+        def after_step(step: int, terms: dict[str, float], waited: float) -> None:
+            nonlocal saved
+            progress.update(step, terms, waited, self.optimizer.param_groups[0]["lr"])
+            if time.monotonic() - saved > 60 * self.recipe.checkpoint_minutes:
+                save_state(self.run, self.objective, self.optimizer, step)
+                saved = time.monotonic()
+
+        return optimise(
+            self.fabric,
+            self.module,
+            self.optimizer,
+            schedule(self.optimizer, settings),
+            _on_device(self.batches.iterate(start), self.fabric.device),
+            forward_of(self.module, self.recipe, self.fabric.device),
+            after_step,
+            start=start,
+            num_steps=settings.num_steps,
+            seed=self.recipe.seed,
+            clip_norm=settings.clip_norm,
+            stopped=stopped,
+        )
 
 
 def training_batches(recipe: Recipe) -> TrainingBatches:

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from vitscope.recipe import Recipe
-from vitscope.runs import Run
+from vitscope.runs import Run, write_atomically
 
 NUM_LOG_LINES = 500  # enough for a smooth curve, small enough to commit beside the weights
 
@@ -84,4 +84,5 @@ class Progress:
         """Drop lines past the step we resume from: they will be written again."""
         lines = [json.dumps(entry) for entry in run.log() if entry["step"] <= step]
         if run.log_path.exists():
-            run.log_path.write_text("".join(line + "\n" for line in lines))
+            kept = "".join(line + "\n" for line in lines)
+            write_atomically(run.log_path, lambda path: path.write_text(kept))

@@ -3,7 +3,6 @@
 import json
 import pickle
 from dataclasses import replace
-from pathlib import Path
 from zipfile import BadZipFile
 
 import torch
@@ -13,31 +12,44 @@ from vitscope.recipe import Recipe
 from vitscope.runs import Run, environment, write_atomically
 
 
-def prepare_folder(recipe: Recipe, folder: Path) -> Run:
-    """A new run folder with its recipe, or the existing one if it was made by the same recipe.
-
-    Raises:
-        ValueError: If the folder holds the run of another recipe, or other files.
-    """
-    run = Run(folder)
+def require_same_recipe(recipe: Recipe, run: Run) -> None:
+    """Raise ValueError if the folder holds the run of another recipe, or other files."""
     if run.recipe_path.exists():
         found = run.recipe()
         if _what_matters(found) != _what_matters(recipe):
             raise ValueError(
-                f"{folder} holds a run of another recipe ({_difference(found, recipe)}); "
+                f"{run.folder} holds a run of another recipe ({_difference(found, recipe)}); "
                 "give another folder, or the same recipe to resume"
             )
-        return run
-    if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"expected an empty or new folder, got {folder} with other files in it")
+    elif run.folder.exists() and (not run.folder.is_dir() or any(run.folder.iterdir())):
+        raise ValueError(
+            f"expected an empty or new folder, got {run.folder} with other files in it"
+        )
+
+
+def prepare_folder(recipe: Recipe, run: Run) -> None:
+    """Write the recipe and the environment into a new run folder; leave an existing one."""
+    if run.recipe_path.exists():
+        return
     write_atomically(run.recipe_path, lambda path: path.write_text(recipe.to_json()))
     facts = json.dumps({**environment(), "threads": str(torch.get_num_threads())}, indent=2)
-    write_atomically(folder / "environment.json", lambda path: path.write_text(facts + "\n"))
-    return run
+    environment_path = run.folder / "environment.json"
+    write_atomically(environment_path, lambda path: path.write_text(facts + "\n"))
 
 
 def save_state(run: Run, module: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Write what `load_state` needs, atomically."""
+    """Write what `load_state` needs, atomically.
+
+    Raises:
+        FloatingPointError: If a weight is not finite; the previous state stays.
+    """
+    if broken := [
+        name for name, weight in module.named_parameters() if not weight.isfinite().all()
+    ]:
+        raise FloatingPointError(
+            f"after step {step} weights are not finite ({broken[0]}); {run.folder} keeps what was "
+            "saved before. Try a lower base_lr, a longer warmup, clip_norm=1.0 or precision 32-true"
+        )
     state = {
         "step": step,
         "module": module.state_dict(),
