@@ -70,3 +70,10 @@ def last_query_and_key(backbone, images):
     hook.remove()
     query, key, _ = caught[0].reshape(len(images), 65, 3, 3, 8).permute(2, 0, 3, 1, 4)
     return query, key
+
+
+def test_no_map_is_drawn_of_attention_that_does_not_explain_its_block():
+    backbone = vs.load("random:vit?image_size=32&patch_size=8&embed_dim=16&depth=2&num_heads=2")
+    backbone.blocks[1].attn.register_forward_hook(lambda *call: 0.5 * call[2])
+    with pytest.raises(ValueError, match="block 2"):
+        attention_exhibit(backbone, as_source(IMAGES), 2)

@@ -3,16 +3,15 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vitscope.axes import Images, PatchGrid, PatchTokens
 from vitscope.data.loader import evaluation_batches
-from vitscope.data.source import Source, skipped_summary
+from vitscope.data.source import Source, require_images, skipped_summary
 from vitscope.data.sources import as_source
 from vitscope.data.transforms import evaluation_transform
-from vitscope.exhibits import attention_exhibit, reconstruction_exhibit
+from vitscope.exhibits import NUM_CHECKED, attention_exhibit, reconstruction_exhibit
 from vitscope.measures import MEASURES, Measure
 from vitscope.measures.attention_sums import smoothed
 from vitscope.models.backbone import Backbone
@@ -23,7 +22,6 @@ from vitscope.table import Table, concat
 from vitscope.tracing import CapturedAttention, Site, Trace, require_self_check, trace
 
 MODES = ("canonical", "paper")
-NUM_CHECKED = 2  # images of the self-check; it is about code paths, which images share
 NUM_EXHIBITED = 4  # images in pictures
 
 
@@ -68,17 +66,20 @@ def measure(
     if outside := [layer for layer in wanted if not 0 <= layer <= backbone.depth]:
         raise ValueError(f"{backbone.name} has layers 0 to {backbone.depth}, got {outside}")
     if device is not None:
-        backbone.module.to(device)
+        backbone.to(device)
     rows = Rows(backbone, source)
     sites = _sites(chosen)
     transform = evaluation_transform(backbone.image_size, backbone.mean, backbone.std)
+    num_batches = 0
     for batch, _, indices in evaluation_batches(source, transform, batch_size):
-        batch = batch.to(_device(backbone))
-        if "attention" in sites and not rows.scalars:
+        batch = batch.to(backbone.device)
+        if "attention" in sites and not num_batches:
             require_self_check(backbone, batch[:NUM_CHECKED])
+        num_batches += 1
         traced = trace(backbone, batch, sites)
         for place, value in _values(traced, backbone, chosen, wanted, modes):
             rows.add(place, value.float().cpu().numpy(), indices.numpy())
+    require_images(source, num_batches)
     return replace(rows.table(chosen), notes=_notes(backbone, source, chosen, modes))
 
 
@@ -129,10 +130,6 @@ def _sites(chosen: Sequence[Measure]) -> tuple[Site, ...]:
     attention: tuple[Site, ...] = ("attention",) if "attention" in reads else ()
     stream: tuple[Site, ...] = ("tokens", "after_attention") if reads - {"attention"} else ()
     return attention + stream
-
-
-def _device(backbone: Backbone) -> torch.device:
-    return next(backbone.module.parameters()).device
 
 
 def _values(

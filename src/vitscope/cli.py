@@ -1,10 +1,14 @@
 """The command line: every verb of the package. Heavy imports wait until a command runs."""
 
+import contextlib
 import dataclasses
+import functools
+import io
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -63,6 +67,7 @@ def evaluate(
     test: str | None = None,
     out: Path = Path("probe.parquet"),
     batch_size: int = 256,
+    device: str | None = None,
 ) -> None:
     """Probe every depth of one model with a linear classifier, and save the Table.
 
@@ -74,14 +79,16 @@ def evaluate(
         test: Labelled images to score; for cifar10 and world found from the data if not given.
         out: The Table, as Parquet.
         batch_size: Images per forward pass.
+        device: cpu, cuda, ...; where the model is if not given.
     """
     import vitscope as vs
 
-    table = vs.evaluate(model, data, test, batch_size=batch_size)
+    table = vs.evaluate(model, data, test, batch_size=batch_size, device=device)
     for row in table.summary(by=("variant", "layer")).itertuples():
         interval = f"{row.mean:.1%} [{row.low:.1%}, {row.high:.1%}]"
         _say(f"{row.variant:<16} layer {row.layer}: {interval}")
     _say(f"{len(table):,} rows: {table.save(out)}")
+    _warn(table.notes)
 
 
 def compare(
@@ -107,12 +114,12 @@ def compare(
     import vitscope as vs
     from vitscope.table import concat
 
-    named = _named(models)
-    loaded = {name: vs.load(spec, name) for name, spec in named.items()}
+    probed = [_probe_sources(spec) for spec in probe]  # a mistake shows before anything is measured
+    loaded = {name: vs.load(spec, name) for name, spec in _named(models).items()}
     tables = [vs.compare(loaded, data, batch_size=batch_size, device=device)]
-    for spec in probe:
-        train, _, test = spec.partition(",")
-        tables += [vs.evaluate(model, train, test or None) for model in loaded.values()]
+    tables[0].save(out / "table.parquet")  # whatever happens to the probes
+    for train, test in probed:
+        tables += [vs.evaluate(model, train, test, device=device) for model in loaded.values()]
     table = concat(tables)
     table.notes["command"] = _command()
     _warn(table.notes)
@@ -157,9 +164,9 @@ def pretrain(arguments: Sequence[str]) -> None:
         raise ValueError(f"no recipe {wanted!r}; there are {', '.join(RECIPES)}")
     recipe = RECIPES[arguments[0]]()
 
-    chosen = tyro.cli(
+    chosen = _parsed(
         _Pretrain,
-        args=list(arguments[1:]),
+        arguments[1:],
         default=_Pretrain(recipe),
         prog=f"vitscope pretrain {arguments[0]}",
         description=f"Example: vitscope pretrain {arguments[0]} --out runs/mine --seed 1",
@@ -197,13 +204,45 @@ def main() -> None:
                 f"no command {arguments[0]!r}; there are pretrain, {', '.join(COMMANDS)}"
             )
         else:
-            tyro.cli(COMMANDS[arguments[0]], args=arguments[1:], prog=f"vitscope {arguments[0]}")
+            command = _deferred(COMMANDS[arguments[0]])
+            _parsed(command, arguments[1:], prog=f"vitscope {arguments[0]}")()
     except (ValueError, OSError, FloatingPointError) as error:
         message = " ".join(str(error).split())
         print(f"vitscope: {message}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """The command with its arguments given, but not run yet: parsing and running fail apart."""
+
+    @functools.wraps(command)
+    def given(*positional: Any, **named: Any) -> Callable[[], None]:
+        return functools.partial(command, *positional, **named)
+
+    return given
+
+
+def _parsed(wanted: Callable[..., Any], arguments: Sequence[str], **settings: Any) -> Any:
+    """What the arguments say; a mistake is a ValueError of one line, not tyro's box."""
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return tyro.cli(wanted, args=list(arguments), **settings)
+    except SystemExit as stopped:
+        if not stopped.code:
+            raise
+        lines = box.getvalue().splitlines()[1:]  # the first is the box's title
+        text = " ".join(re.sub(r"[\u2500-\u257f]", " ", line) for line in lines)
+        raise ValueError(text or "the arguments can't be read") from None
+
+
+def _probe_sources(spec: str) -> tuple[Any, Any]:
+    from vitscope.evaluation import probe_sources
+
+    train, _, test = spec.partition(",")
+    return probe_sources(train, test or None)
 
 
 def _named(models: Sequence[str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Exhibits: small arrays of a few images, from which the report draws its pictures."""
 
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vitscope.axes import Images
 from vitscope.data.loader import evaluation_batches
-from vitscope.data.source import Source
+from vitscope.data.source import Source, require_images
 from vitscope.data.transforms import evaluation_transform
 from vitscope.models.backbone import Backbone
 from vitscope.models.vit import Encoder
@@ -18,9 +18,10 @@ from vitscope.models.vitscope_weights import decoder_path, recipe_of_folder
 from vitscope.objectives.masking import block_mask
 from vitscope.objectives.simmim import SimMIM, pixel_mask
 from vitscope.table import Exhibit
-from vitscope.tracing import trace
+from vitscope.tracing import require_self_check, trace
 
 GREY = 0.5  # hidden pixels are shown in mid-grey
+NUM_CHECKED = 2  # images of the self-check; it is about code paths, which images share
 MASK_SEED = 0  # the same patches are hidden for every model
 
 
@@ -38,10 +39,14 @@ def attention_exhibit(backbone: Backbone, source: Source, num_images: int) -> Ex
     Returns:
         ``images`` (image, height, width, 3) uint8; ``queries`` (image, 2, 2) patch row and column;
         ``maps`` (image, 2, layer, row, column) float16, each summing to 1; layers from 1.
+
+    Raises:
+        ValueError: If a block fails the self-check: no map is drawn that does not explain it.
     """
     images = _first_images(backbone, source, num_images)
     grid = backbone.grid
     places = [(grid.height // 2, grid.width // 2), (grid.height // 8, grid.width // 8)]
+    require_self_check(backbone, images[:NUM_CHECKED])
     traced = trace(backbone, images, ("attention",))
     layers = []
     for layer in range(1, backbone.depth + 1):
@@ -109,8 +114,10 @@ def reconstruction_exhibit(backbone: Backbone, source: Source, num_images: int) 
 def _first_images(backbone: Backbone, source: Source, num_images: int) -> Images:
     transform = evaluation_transform(backbone.image_size, backbone.mean, backbone.std)
     batches = evaluation_batches(source, transform, batch_size=num_images)
-    images = torch.cat([batch.images for batch in islice(batches, 1)])
-    return images.to(next(backbone.module.parameters()).device)
+    decoded = chain.from_iterable(batch.images for batch in batches)
+    images = list(islice(decoded, num_images))
+    require_images(source, len(images))
+    return torch.stack(images).to(backbone.device)
 
 
 def _pictures(images: Tensor, backbone: Backbone) -> np.ndarray:

@@ -29,7 +29,6 @@ class Rows:
         default_factory=lambda: defaultdict(list)
     )
     curves: dict[Place, np.ndarray] = field(default_factory=dict)
-    num_images: float = 0.0
 
     def add(self, place: Place, value: np.ndarray, images: np.ndarray) -> None:
         """One batch of values (image,), (image, head) or, for spectra, (image, coordinate)."""
@@ -72,10 +71,10 @@ class Rows:
 
     def _curve_rows(self, place: Place, declared: Measure) -> pd.DataFrame:
         sums = self.curves[place]
-        sums = sums[sums[:, -1] > 0]  # a resample may miss every image of a tiny data set
-        curves = sums[:, :-1] / sums[:, -1:]
+        drawn = sums[:, -1] > 0  # a resample may miss every image of a tiny data set
+        curves = sums[drawn, :-1] / sums[drawn, -1:]
         coordinates = declared.coordinates(self.backbone.grid).numpy()
-        replicate = np.array([None, *range(NUM_REPLICATES)])[: len(curves)]
+        replicate = np.array([None, *range(NUM_REPLICATES)])[drawn]
         return pd.DataFrame(
             {
                 **_columns(self.backbone.name, place),

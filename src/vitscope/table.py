@@ -3,7 +3,7 @@
 A Table is tidy rows in a pandas frame with the columns `COLUMNS`; what does not apply is null.
 Scalars come one row per image. Curves come as a mean (`replicate` null) and bootstrap replicates,
 whose weights depend on the image's id alone, so that models measured on the same images stay
-paired and shards merge exactly.
+paired.
 """
 
 import json

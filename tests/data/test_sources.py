@@ -12,6 +12,8 @@ from torchvision.datasets import ImageFolder
 
 from vitscope.data import CorruptImage, ShapeTexture, as_source, open_source, skipped_summary
 
+NO_ARCHIVES = {"cut": b"PK\x03\x04 and no more", "other": b"no archive"}
+
 REAL_DATA = os.environ.get("VITSCOPE_DATA")
 needs_real_data = pytest.mark.skipif(not REAL_DATA, reason="VITSCOPE_DATA is not set")
 
@@ -264,3 +266,18 @@ def test_a_real_folder_is_read_in_order():
     assert len(source) == 1000 and source.labels is None
     assert source.files[999].name.startswith("0999_")
     assert source[0].image.mode == "RGB"
+
+
+@pytest.mark.parametrize("content", NO_ARCHIVES.values(), ids=NO_ARCHIVES)
+def test_an_archive_that_was_cut_short_is_named(tmp_path, content):
+    path = tmp_path / "cifar10_train_jpeg.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"cifar10_train_jpeg\.npz; it is cut short or of another"):
+        open_source(f"cifar10:{tmp_path}")
+
+
+def test_one_array_is_no_archive(tmp_path):
+    np.save(tmp_path / "one.npy", np.arange(3))
+    path = (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    with pytest.raises(ValueError, match="got a single array"):
+        open_source(f"cifar10:{path}")

@@ -3,6 +3,8 @@
 import io
 import os
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -67,6 +69,18 @@ def _torchvision_source(root: Path, split: str) -> TensorSource:
     return TensorSource(images, f"cifar10 {split}", np.array(data.targets), data.classes)
 
 
+def _archive(path: Path) -> Any:
+    try:
+        archive = np.load(path, allow_pickle=False)
+    except (BadZipFile, EOFError, OSError, ValueError) as error:
+        raise ValueError(
+            f"expected packed JPEGs (.npz) in {path}; it is cut short or of another kind"
+        ) from error
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise ValueError(f"expected packed JPEGs (.npz) in {path}, got a single array")
+    return archive
+
+
 class JpegSource(HeldSource):
     """JPEG files of 32 x 32 px, one after the other in one array; decoded on first use.
 
@@ -96,7 +110,7 @@ class JpegSource(HeldSource):
     @staticmethod
     def load(path: Path, split: str | None) -> "JpegSource":
         """Read `jpeg`, `offsets` (image + 1), `labels` and `class_names`, or `train_jpeg`, ..."""
-        with np.load(path, allow_pickle=False) as archive:
+        with _archive(path) as archive:
             names = set(archive.files)
             prefix = f"{split or 'train'}_" if f"{split or 'train'}_jpeg" in names else ""
             wanted = [f"{prefix}{part}" for part in ("jpeg", "offsets", "labels")]

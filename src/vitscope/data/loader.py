@@ -160,7 +160,12 @@ def evaluation_batches(
         batch_size: Images in a batch; the last one, and those with skipped images, are smaller.
         num_workers: Processes that make batches ahead; 0: the main process does, on demand.
         limit: Only the first so many images; None: all.
+
+    Raises:
+        ValueError: If the batch size is not positive.
     """
+    if batch_size < 1:
+        raise ValueError(f"expected a batch_size of 1 or more, got {batch_size}")
     if num_workers and limit is None and isinstance(source, HeldSource):
         source.hold_all()
     num_images = len(source) if limit is None else min(limit, len(source))

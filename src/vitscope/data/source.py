@@ -167,6 +167,13 @@ class HeldSource(Source):
                 self.skip(corrupt.name, corrupt.reason)
 
 
+def require_images(source: Source, num_seen: int) -> None:
+    """Raise ValueError if a whole pass over a source gave nothing."""
+    if not num_seen:
+        reason = f": {skipped_summary(source)}" if source.skipped else ""
+        raise ValueError(f"expected at least one image in {source.name}, got none{reason}")
+
+
 def skipped_summary(source: Source) -> str:
     """One line on the images that could not be decoded so far; empty if there is none."""
     if not source.skipped:

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 from vitscope.axes import Images
 from vitscope.data.source import Source
 from vitscope.data.sources import as_source
-from vitscope.evaluation.linear_probe import linear_probe
+from vitscope.evaluation.linear_probe import linear_probe, require_same_classes
 from vitscope.models.backbone import Backbone
 from vitscope.models.load import load
 from vitscope.runs import environment
@@ -24,6 +24,7 @@ def evaluate(
     protocol: str = "linear_probe",
     layers: Sequence[int] | str = "all",
     batch_size: int = 256,
+    device: str | None = None,
 ) -> Table:
     """Score a backbone on labelled images.
 
@@ -34,6 +35,7 @@ def evaluate(
         protocol: "linear_probe": ridge on every depth and pooling.
         layers: "all", or depths from 0 to depth.
         batch_size: Images per forward pass.
+        device: Where to run; None: where the module is.
 
     Returns:
         One row per test image, depth and pooling; the protocol's settings in the notes.
@@ -46,15 +48,35 @@ def evaluate(
         raise ValueError(f"expected protocol from {', '.join(PROTOCOLS)}, got {protocol!r}")
     if isinstance(layers, str) and layers != "all":
         raise ValueError(f'expected layers="all" or depths such as [0, 6], got {layers!r}')
+    train, scored = probe_sources(data, test)
     backbone = backbone if isinstance(backbone, Backbone) else load(backbone)
+    if device is not None:
+        backbone.to(device)
+    wanted = None if isinstance(layers, str) else layers
+    table = linear_probe(backbone, train, scored, wanted, batch_size)
+    table.notes["versions"] = environment()
+    return table
+
+
+def probe_sources(
+    data: Source | str | Images | Dataset, test: Source | str | Images | Dataset | None = None
+) -> tuple[Source, Source]:
+    """Images to fit a probe on and to score it on, both with labels of the same classes.
+
+    Args:
+        data: Training images, as for `evaluate`.
+        test: Test images; None: what `test_spec(data)` gives.
+
+    Raises:
+        ValueError: If there is no rule for the test images, or labels are missing or do not match.
+    """
     if test is None:
         if not isinstance(data, str):
             raise ValueError("give test images: only for data specs is there a rule for them")
         test = test_spec(data)
-    wanted = None if isinstance(layers, str) else layers
-    table = linear_probe(backbone, as_source(data), as_source(test), wanted, batch_size)
-    table.notes["versions"] = environment()
-    return table
+    train, scored = as_source(data), as_source(test)
+    require_same_classes(train, scored)
+    return train, scored
 
 
 def test_spec(train: str) -> str:

@@ -8,11 +8,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from vitscope.data.loader import evaluation_batches
-from vitscope.data.source import Source
+from vitscope.data.loader import Transform, evaluation_batches
+from vitscope.data.source import Source, require_images, skipped_summary
 from vitscope.data.transforms import evaluation_transform
 from vitscope.evaluation.features import FeatureSpec, pixel_features, token_features
-from vitscope.evaluation.ridge import STRENGTHS, RidgeStatistics, ridge_classifiers
+from vitscope.evaluation.ridge import STRENGTHS, RidgeClassifier, RidgeStatistics, ridge_classifiers
 from vitscope.models.backbone import Backbone
 from vitscope.table import Table
 
@@ -59,20 +59,49 @@ def pixel_probe(backbone: Backbone, train: Source, test: Source, batch_size: int
 def _probe(
     spec: FeatureSpec, name: str, backbone: Backbone, train: Source, test: Source, batch_size: int
 ) -> Table:
-    num_classes = _num_classes(train, test)
+    require_same_classes(train, test)
     transform = evaluation_transform(backbone.image_size, backbone.mean, backbone.std)
-    shape = len(spec.layers), num_classes, spec.num_features
+    classifiers, strengths, num_train = _fitted(spec, backbone, train, transform, batch_size)
+    frames = []
+    for images, labels, indices in evaluation_batches(test, transform, batch_size):
+        features = spec.extract(images.to(backbone.device)).cpu()
+        for pooling, columns in spec.poolings.items():
+            correct = classifiers[pooling].predictions(features[..., columns])[0] == labels
+            frames.append(_rows(name, test.name, pooling, spec, correct, indices))
+    require_images(test, len(frames))
+    settings = {
+        "protocol": "ridge on one-hot labels, standardised features, strength by validation",
+        "features": spec.description,
+        "train": train.spec or train.name,
+        "num_train": num_train,
+        "num_classes": len(train.class_names),
+        "strengths": strengths,
+    }
+    notes = {
+        f"probe {name} on {test.name}": settings,
+        "data": {test.name: test.facts()},
+        "warnings": [skipped_summary(source) for source in (train, test) if source.skipped],
+    }
+    return Table(pd.concat(frames, ignore_index=True), notes)
+
+
+def _fitted(
+    spec: FeatureSpec, backbone: Backbone, train: Source, transform: Transform, batch_size: int
+) -> tuple[dict[str, RidgeClassifier], dict[str, list[float]], int]:
+    """Per pooling the classifiers of all layers and their strengths; images fitted on."""
+    shape = len(spec.layers), len(train.class_names), spec.num_features
     fitted, validation = RidgeStatistics.empty(*shape), RidgeStatistics.empty(*shape)
     held: list[tuple[Tensor, Tensor]] = []
     num_held = 0
     for images, labels, indices in evaluation_batches(train, transform, batch_size):
         assert labels is not None
-        features = spec.extract(images).cpu()
+        features = spec.extract(images.to(backbone.device)).cpu()
         chosen = (indices % VALIDATION_EVERY == 0) & (num_held < MAX_VALIDATION)
         num_held += int(chosen.sum())
         fitted.add(features[:, ~chosen], labels[~chosen])
         validation.add(features[:, chosen], labels[chosen])
         held.append((features[:, chosen], labels[chosen]))
+    require_images(train, len(held))
     held_features = torch.cat([features for features, _ in held], dim=1)
     held_labels = torch.cat([labels for _, labels in held])
     classifiers, strengths = {}, {}
@@ -86,21 +115,7 @@ def _probe(
         classifiers[pooling] = replace(
             final, weight=final.weight[best, layer][None], bias=final.bias[best, layer][None]
         )
-    frames = []
-    for images, labels, indices in evaluation_batches(test, transform, batch_size):
-        features = spec.extract(images).cpu()
-        for pooling, columns in spec.poolings.items():
-            correct = classifiers[pooling].predictions(features[..., columns])[0] == labels
-            frames.append(_rows(name, test.name, pooling, spec, correct, indices))
-    settings = {
-        "protocol": "ridge on one-hot labels, standardised features, strength by validation",
-        "features": spec.description,
-        "train": train.spec or train.name,
-        "num_train": int((fitted + validation).count.sum()),
-        "strengths": strengths,
-    }
-    notes = {f"probe {name} on {test.name}": settings, "data": {test.name: test.facts()}}
-    return Table(pd.concat(frames, ignore_index=True), notes)
+    return classifiers, strengths, int((fitted + validation).count.sum())
 
 
 def _rows(
@@ -122,7 +137,8 @@ def _rows(
     )
 
 
-def _num_classes(train: Source, test: Source) -> int:
+def require_same_classes(train: Source, test: Source) -> None:
+    """Raise ValueError unless both are labelled with the same classes, at least two of them."""
     for role, source in (("train", train), ("test", test)):
         if source.labels is None:
             raise ValueError(
@@ -137,4 +153,3 @@ def _num_classes(train: Source, test: Source) -> int:
     present = np.unique(np.asarray(train.labels))
     if len(present) < 2:
         raise ValueError(f"a probe needs at least two classes, {train.name} has {len(present)}")
-    return len(train.class_names)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import nn
 
 from vitscope.axes import PatchGrid
@@ -45,6 +46,29 @@ class Backbone:
     def depth(self) -> int:
         """Number of transformer blocks; tokens exist at layers 0 (embedding) to depth."""
         return len(self.blocks)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the module is, and images must be."""
+        return next(self.module.parameters()).device
+
+    def to(self, device: str) -> "Backbone":
+        """Move the module, in place.
+
+        Args:
+            device: As torch names it: "cpu", "cuda", "cuda:1", "mps".
+
+        Raises:
+            ValueError: If there is no such device here.
+        """
+        try:
+            self.module.to(torch.device(device))
+        except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch has all three
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"expected a device that is here, such as cpu or cuda; got {device!r} ({reason})"
+            ) from error
+        return self
 
     @property
     def patch_size(self) -> tuple[int, int]:
