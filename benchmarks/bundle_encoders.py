@@ -2,9 +2,9 @@
 
     python benchmarks/bundle_encoders.py runs/shape_texture_moco_v3 runs/shape_texture_simmim ...
 
-Weights are stored as float16 and probed as stored. The first half of the test images chooses depth
-and pooling, the second half gives the score, and every model is compared with random initialisation
-and raw pixels on the same images.
+Weights are stored as float16 and probed as stored. Even test images choose depth and pooling, odd
+ones give the score, and every model is compared with random initialisation and raw pixels on the
+same images.
 """
 
 import argparse
@@ -18,10 +18,12 @@ from safetensors.torch import load_file, save_file
 
 import vitscope as vs
 from vitscope.bootstrap import mean_interval
+from vitscope.data.source import Source
 from vitscope.data.sources import as_source
 from vitscope.demo import RANDOM_LIKE_THEM
 from vitscope.evaluation import pixel_probe
 from vitscope.models.vitscope_weights import BUNDLED, save_weights
+from vitscope.reporting import best_probe_rows
 from vitscope.runs import Run
 from vitscope.table import Table, concat
 
@@ -71,22 +73,14 @@ def bundle(run: Run) -> str:
 
 
 def best_probes(models: dict, counts: dict) -> dict[str, pd.DataFrame]:
-    """Per model the test rows of the depth and pooling that were best on the choosing images."""
+    """Per model the test rows of the depth and pooling that were best on the others."""
     train, test = (as_source(spec.format(**counts)) for spec in (TRAIN, TEST))
-    scored = probes(models, train, test)
-    first_half = scored.frame["image"] < counts["test"] // 2
-    choosing, testing = Table(scored.frame[first_half]), Table(scored.frame[~first_half])
-    best = {}
-    for model in [*models, "raw pixels"]:
-        summary = choosing.select(model=model).summary(("variant", "layer"))
-        chosen = summary.loc[summary["mean"].idxmax()]
-        layer = None if pd.isna(chosen["layer"]) else int(chosen["layer"])
-        rows = testing.select(model=model, variant=chosen["variant"], layer=layer).frame
-        best[model] = rows.sort_values("image")
-    return best
+    chosen = best_probe_rows(probes(models, train, test))
+    names = [*models, "raw pixels"]
+    return {name: chosen.select(model=name).frame.sort_values("image") for name in names}
 
 
-def probes(models: dict, train: object, test: object) -> Table:
+def probes(models: dict, train: Source, test: Source) -> Table:
     tables = [vs.evaluate(model, train, test) for model in models.values()]
     return concat([*tables, pixel_probe(next(iter(models.values())), train, test)])
 

@@ -5,16 +5,19 @@
 
 Measures on CIFAR-10 test images and on the other folder (resized to the models' 32 px), probes
 every depth on CIFAR-10, and prints late-layer means with 95 % intervals (late: the last third).
+Even test images choose the best probe and odd ones score it; the columns by layer show all.
 """
 
 import argparse
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 import vitscope as vs
 from vitscope.data.sources import as_source
 from vitscope.evaluation import pixel_probe
+from vitscope.reporting import best_probe_rows
 from vitscope.table import Table, concat
 
 LATE_ROWS = (
@@ -79,14 +82,16 @@ def print_late_layers(table: Table) -> None:
 
 def print_probes(table: Table) -> None:
     summary = table.summary(("model", "variant", "layer"))
+    chosen = best_probe_rows(table).summary(("model", "variant", "layer")).set_index("model")
     print("\n| accuracy, % | best | at | " + " | ".join(f"layer {n}" for n in range(7)) + " |")
     print("|---" * 10 + "|")
     for name, rows in summary.groupby("model", observed=True, sort=False):
-        best = rows.loc[rows["mean"].idxmax()]
+        best = chosen.loc[name]
         interval = f"{100 * best['mean']:.1f} [{100 * best['low']:.1f}, {100 * best['high']:.1f}]"
         layers = rows[rows["variant"] == "ridge, mean"].set_index("layer")["mean"]
         cells = [f"{100 * layers[n]:.1f}" if n in layers.index else "" for n in range(7)]
-        print(f"| {name} | {interval} | {best['variant']}, {best['layer']} | {' | '.join(cells)} |")
+        place = best["variant"] + ("" if pd.isna(best["layer"]) else f", layer {best['layer']:.0f}")
+        print(f"| {name} | {interval} | {place} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

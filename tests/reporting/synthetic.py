@@ -27,18 +27,19 @@ MEASURES = {
 }
 
 
-def notes(names, num_images):
+def notes(kinds, num_images):
     return {
         "models": {
             name: {
                 "spec": f"run:runs/{name}",
+                "branch": "random weights" if kind == "random" else "encoder",
                 "num_parameters": 1_234_567,
                 "depth": DEPTH,
                 "num_heads": HEADS,
                 "sha256": "0123456789abcdef" * 4,
                 "card": {"objective": name, "epochs": 30},
             }
-            for name in names
+            for name, kind in kinds.items()
         },
         "measures": {
             name: {"title": title, "unit": unit, "reading": reading, "source": "arXiv:2305.00729"}
@@ -51,7 +52,7 @@ def notes(names, num_images):
         "warnings": ["Few images: intervals are wide."],
         "training": {
             name: [{"step": s, "loss": (1 + i) * (3.0 / (1 + s) + 0.5)} for s in range(0, 60, 2)]
-            for i, name in enumerate(names)
+            for i, name in enumerate(kinds)
         },
     }
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from tests.reporting.synthetic import results
 from vitscope.reporting import figures, pictures
+from vitscope.reporting.gather import untrained
 from vitscope.reporting.plates import PLATE_KEYS, plates_of, training_plate
 from vitscope.reporting.sections import sections_of
 from vitscope.reporting.style import (
@@ -65,7 +66,7 @@ def test_after_attention_lies_between_two_blocks(summary):
 
 def test_uniform_attention_is_dashed_and_level_and_random_is_dotted_grey(summary):
     rows = rows_of(summary, "attention_distance")
-    looks = looks_of(rows["model"])
+    looks = looks_of(rows["model"], untrained={"random init"})
     drawn = figures.depth_curve(rows, axes(), looks)
     (level,) = [line for line in drawn.lines if set(line.get_ydata()) == {26.5}]
     assert level.is_dashed() and looks[UNIFORM].line[1][0] > 3
@@ -99,7 +100,7 @@ def test_each_seed_has_its_own_line_and_name(summary):
 
 def test_models_keep_their_colour_and_marker_in_every_figure(full):
     table, _, page = full
-    looks = looks_of(table.notes["models"])
+    looks = looks_of(table.notes["models"], untrained(table))
     for number, (name, look) in enumerate(looks.items()):
         for figure in page.find_all("figure"):
             for group in figure.find_all("g"):
@@ -162,7 +163,7 @@ def test_published_variants_stand_aside_where_the_canonical_one_is_shown(summary
 
 def test_a_long_log_becomes_means_of_runs():
     log = [{"step": step, "loss": 2.0 * step, "lr": 0.1} for step in range(600)]
-    rows = training_plate({"CL": log, "unseen": log}, ["CL"]).rows
+    rows = training_plate({"CL": log}).rows
     assert len(rows) == 300 and set(rows["model"]) == {"CL"}
     np.testing.assert_allclose(rows["loss"], 2 * rows["step"])
 

@@ -10,9 +10,10 @@ import pytest
 
 import vitscope.reporting
 from tests.reporting.synthetic import results
-from vitscope.reporting import facts, highlights
-from vitscope.reporting.gather import gathered, models_of
+from vitscope.reporting import best_probe_rows, facts, highlights
+from vitscope.reporting.gather import gathered, models_of, untrained
 from vitscope.reporting.plates import PLATE_KEYS
+from vitscope.reporting.probe_notes import probe_settings, with_chance
 from vitscope.table import Exhibit, Table
 
 
@@ -97,21 +98,89 @@ def test_late_numbers_average_late_layers_of_the_canonical_variant():
     assert summary.loc[("uniform attention", "attention_distance"), "mean"] == 26.5
 
 
-def test_the_best_depth_is_the_highest_mean_over_depths_and_poolings():
-    found = []
-    for variant, layer, hits in (("mean", 0, 2), ("mean", 1, 5), ("cls", 1, 7), ("cls", 2, 3)):
-        values = [1.0] * hits + [0.0] * (11 - hits)
-        found.append(
-            rows()
-            .assign(value=None)
-            .drop(columns="value")
-            .merge(pd.DataFrame({"value": values, "image": range(11)}), how="cross")
-            .assign(variant=variant, layer=layer)
-        )
-    frame = pd.concat(found).assign(measure="linear_probe_accuracy", dataset="shape")
-    (best,) = highlights.best_depths(Table(frame)).to_dict("records")
-    assert (best["layer"], best["variant"]) == (1, "cls")
-    assert best["mean"] == pytest.approx(7 / 11)
+def probe_rows(hits, **columns):
+    """Rows of a probe: per (pooling, layer) whether each image from 0 on was classified right."""
+    found = [
+        pd.DataFrame({"variant": variant, "layer": layer, "image": range(len(right))})
+        .assign(value=np.asarray(right, dtype=float))
+        .assign(**{"model": "CL", "dataset": "shape", "measure": "linear_probe_accuracy"} | columns)
+        for (variant, layer), right in hits.items()
+    ]
+    return pd.concat(found)
+
+
+def test_even_test_images_choose_the_best_probe_and_odd_ones_score_it():
+    hits = {
+        ("mean", 0): [1, 1] * 2
+        + [0, 1] * 3
+        + [0],  # the best on odd images, and the highest in all
+        ("cls", 1): [1, 1] + [1, 0] * 4 + [0],
+        ("cls", 2): [1, 0] * 2 + [0] * 7,
+    }
+    other = probe_rows({("mean", 3): [1, 0, 1, 1, 0, 0, 0]}, dataset="texture")
+    table = Table(pd.concat([probe_rows(hits), other]))
+    shape, texture = highlights.best_depths(table).to_dict("records")
+    assert (shape["layer"], shape["variant"], shape["num_images"]) == (1, "cls", 5)
+    assert shape["mean"] == pytest.approx(1 / 5)
+    assert (texture["layer"], texture["num_images"]) == (3, 3)
+    assert texture["mean"] == pytest.approx(1 / 3)
+    assert set(best_probe_rows(table).frame["image"]) == {1, 3, 5, 7, 9}
+
+
+def test_probes_without_a_layer_and_values_without_an_image_have_a_best_too():
+    pixels = probe_rows({("ridge", None): [1, 1, 0, 0]}, model="raw pixels")
+    chance = pd.DataFrame({"model": ["chance"], "value": [0.25], "dataset": ["shape"]})
+    chance["measure"] = "linear_probe_accuracy"
+    one_image = probe_rows({("mean", 0): [1]}, model="MIM")
+    best = highlights.best_depths(Table(pd.concat([pixels, chance, one_image])))
+    assert dict(zip(best["model"], best["mean"], strict=True)) == {
+        "raw pixels": 0.5,
+        "chance": 0.25,
+    }
+
+
+def test_the_page_says_that_other_images_chose_the_best_probe():
+    table = results({"CL": "cl", "random init": "random"})
+    best = highlights.best_depths(table)
+    assert "even numbers" in facts.probe_table(best, models_of(table)).note
+    sentences = list(highlights.probe_sentences(best, {"CL": 7}, {"random init"}))
+    assert len(sentences) == 2
+    for text in sentences:
+        assert "in CL (" in text and "random" not in text
+        assert "one half of the test images chose depth and pooling" in text
+
+
+def test_models_are_untrained_if_their_notes_say_so_whatever_their_name():
+    table = Table(rows(), notes_of("mine", branch="random weights"))
+    table.notes["models"]["random_crop_run"] = {"branch": "encoder"}
+    table.notes["models"]["random_unknown"] = {}
+    assert untrained(table) == {"mine"}
+
+
+def test_chance_is_one_in_the_number_of_classes_that_the_probe_notes():
+    table = Table(probe_rows({("mean", 1): [1, 0, 1]}))
+    assert "chance" not in models_of(with_chance(table))
+    table.notes["probe CL on shape"] = {"num_classes": 5}
+    (row,) = with_chance(table).select(model="chance").frame.to_dict("records")
+    assert row["value"] == pytest.approx(1 / 5) and row["dataset"] == "shape"
+    assert len(with_chance(with_chance(table)).select(model="chance")) == 1
+    table.notes["probe CL on shape"] = {"num_classes": [5, 7]}  # two Tables disagree
+    assert "chance" not in models_of(with_chance(table))
+
+
+def test_settings_of_probes_are_told_once_where_they_agree():
+    hits = {("ridge, mean", layer): [1, 0] for layer in (0, 3, 4)}
+    table = Table(pd.concat([probe_rows(hits), probe_rows(hits, model="MIM")]))
+    for model, strengths in (("CL", [0.1, 10.0, 0.1]), ("MIM", [1.0, 1.0, 1.0])):
+        chosen = {"protocol": "ridge", "num_train": 31, "strengths": {"mean": strengths}}
+        table.notes[f"probe {model} on shape"] = chosen
+    (shown,) = probe_settings(table)
+    assert shown.dataset == "shape"
+    assert shown.common == [("protocol", "ridge"), ("num_train", "31")]
+    assert dict(shown.models) == {
+        "CL": [("strength, mean", "0.1 at depth 0, 4, 10 at depth 3")],
+        "MIM": [("strength, mean", "1 at depth 0, 3–4")],
+    }
 
 
 def test_sentences_name_the_extremes_and_their_numbers():
@@ -132,6 +201,35 @@ def test_models_whose_difference_spans_zero_are_not_ranked():
     late = highlights.late_rows(Table(pd.concat([frame[frame["model"] == "A"], twin])))
     text = " ".join(highlights.late_sentences(late, late.summary(by=highlights.GROUP)))
     assert "Attention distance does not tell the late layers of" in text
+
+
+def late_text(values, num_images=31):
+    """The sentence on attention distance of models whose images have these values, plus noise."""
+    shared = np.random.default_rng(0).normal(size=num_images)
+    frames = []
+    for number, (model, (mean, noise)) in enumerate(values.items()):
+        own = noise * np.random.default_rng(number + 1).normal(size=num_images)
+        facts = {"model": model, "dataset": "d", "measure": "attention_distance", "unit": "px"}
+        facts |= {"variant": "canonical", "site": "attention", "layer": 3}
+        frame = pd.DataFrame(
+            {"image": range(num_images), "value": mean + shared + own - own.mean()}
+        )
+        frames.append(frame.assign(**facts))
+    late = highlights.late_rows(Table(pd.concat(frames)))
+    (text,) = highlights.late_sentences(late, late.summary(by=highlights.GROUP))
+    return text
+
+
+def test_a_model_is_farthest_only_if_told_apart_from_every_other_one():
+    both = late_text({"A": (5, 0.1), "B": (4, 0.1), "C": (3, 0.1)})
+    assert "farthest in A (" in both and "nearest in C (" in both
+    bottom = late_text({"A": (5, 0.5), "B": (4.98, 0.5), "C": (3, 0.1)})
+    assert "farthest" not in bottom and "Late layers look nearest in C (" in bottom
+    top = late_text({"A": (5, 0.1), "B": (3.02, 0.5), "C": (3, 0.5)})
+    assert "Late layers look farthest in A (" in top and "nearest" not in top
+    middle = late_text({"A": (5, 0.5), "B": (4.98, 0.5), "C": (3.02, 0.5), "D": (3, 0.5)})
+    assert "is higher in A (" in middle and "than in D (" in middle
+    assert "neither is told apart from all other models" in middle
 
 
 def test_uniform_attention_is_told_and_not_ranked():

@@ -14,6 +14,7 @@ from tests.reporting.page_reader import Page
 from tests.reporting.synthetic import MEASURES, pictures, results
 from vitscope.reporting import report
 from vitscope.reporting.plates import PLATE_KEYS
+from vitscope.reporting.style import looks_of
 from vitscope.table import Exhibit, Table
 
 FEW = ["attention_distance", "normalized_mutual_information"]
@@ -176,6 +177,85 @@ def test_an_unknown_measure_is_drawn_in_the_section_of_its_site(tmp_path):
     page = Page.read(report(table, tmp_path))
     (section,) = [s for s in page.find_all("section") if s.attributes["id"] == "attentions"]
     assert page.figure("sink_mass") in list(section.find_all("figure"))
+
+
+def test_every_training_log_is_drawn_whether_or_not_its_run_was_measured(tmp_path):
+    table = small(measures=FEW[:1])
+    log = [{"step": step, "loss": 3.0 / (1 + step)} for step in range(7)]
+    table.notes["training"] = {"CL": log, "short run": log}
+    table.notes["training_remark"] = "A minute each."
+    page = Page.read(report(table, tmp_path))
+    figure = page.figure("training_loss")
+    names = [p.text for p in figure.find_all("p") if p.attributes.get("class") == "panel-name"]
+    assert names == ["CL", "short run"]
+    (caption,) = figure.find_all("figcaption")
+    assert caption.text.startswith("A minute each. Falls")
+    looks = looks_of(["CL", "uniform attention", "short run"])
+    assert looks["short run"].colour != looks["CL"].colour
+    for place, model in ((0, "CL"), (2, "short run")):
+        (line,) = [
+            g for g in figure.find_all("g") if g.attributes.get("class") == f"series series-{place}"
+        ]
+        assert looks[model].colour in " ".join(e.attributes.get("style", "") for e in line.every())
+    assert "short run" not in page.find_all("h1")[0].text
+
+
+def test_data_sets_of_one_name_and_several_sizes_are_shown_with_the_range(tmp_path):
+    tables = [small(measures=FEW[:1]) for _ in range(2)]
+    tables[1].notes["data"] = {"world": {"spec": "world:shifted", "num_images": 8}}
+    text = Page.read(report(tables, tmp_path)).root.text
+    assert "8 to 11 images of world" in text
+    assert "world:independent?size=40, world:shifted" in text
+
+
+def test_curves_without_images_tell_the_range_of_sizes_too(tmp_path):
+    table = small(measures=["fourier_spectrum"])
+    table.notes["data"]["world"]["num_images"] = [8, 11]
+    (caption,) = Page.read(report(table, tmp_path)).find_all("figure")[0].find_all("figcaption")
+    assert "8 to 11 images of world" in caption.text
+
+
+def test_chance_is_drawn_and_probe_settings_are_shown(tmp_path):
+    table = results({"CL": "cl"}).select(measure="linear_probe_accuracy", model="CL")
+    settings = {"protocol": "ridge by validation", "num_train": 31, "num_classes": 5}
+    for label in ("shape", "texture"):
+        table.notes[f"probe CL on world independent ({label})"] = settings
+    page = Page.read(report(Table(table.frame, table.notes), tmp_path))
+    figure = page.figure("linear_probe_accuracy-ridge-mean-world-independent-shape")
+    assert [key.text for key in figure.find_all("li")] == ["CL", "chance 0.2"]
+    folds = [d for d in page.find_all("details") if d.attributes.get("class") == "probe"]
+    assert len(folds) == 2
+    assert "Linear probe on world independent (shape)" in folds[0].text
+    assert "protocolridge by validationnum_train31num_classes5" in folds[0].text.replace(" </", "")
+
+
+def test_trained_and_untrained_models_are_told_apart_by_their_notes(tmp_path):
+    table = small({"random_crop_run": "cl", "mine": "random"}, measures=FEW[:1])
+    page = Page.read(report(table, tmp_path))
+    assert page.find_all("h1")[0].text == "What did random_crop_run learn?"
+    lines = {
+        line.find_all("th").__next__().text: line.attributes["class"]
+        for line in page.find_all("tr")
+        if line.attributes.get("class")
+    }
+    assert lines["random_crop_run"] == "trained" and lines["mine"] == "baseline"
+
+
+def test_a_card_that_is_json_text_is_shown_as_it_is(tmp_path):
+    table = small(measures=FEW[:1])
+    table.notes["models"]["CL"]["card"] = '{\n "images seen": 8\n}'
+    page = Page.read(report(table, tmp_path))
+    assert '{ "images seen": 8 }' in page.root.text
+
+
+def test_a_page_that_cannot_be_written_leaves_the_one_before(tmp_path):
+    table = small(measures=FEW[:1])
+    path = report(table, tmp_path)
+    before = path.read_bytes()
+    table.notes["warnings"] = ["\ud800"]  # no encoding of text has it
+    with pytest.raises(OSError, match="the previous file is intact"):
+        report(table, tmp_path)
+    assert path.read_bytes() == before and not list(tmp_path.glob("*.partial"))
 
 
 def test_nothing_to_report_is_refused(tmp_path):

@@ -54,7 +54,7 @@ def evaluate(
         backbone.to(device)
     wanted = None if isinstance(layers, str) else layers
     table = linear_probe(backbone, train, scored, wanted, batch_size)
-    table.notes["versions"] = environment()
+    table.notes |= {"models": {backbone.name: dict(backbone.facts)}, "versions": environment()}
     return table
 
 

@@ -1,13 +1,21 @@
 """What the page says about models, data, settings and versions; and its tables of key numbers."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from vitscope.reporting.best_probe import CHOICE
 from vitscope.reporting.gather import part
-from vitscope.reporting.wording import axis_label, count_text, title_of, value_text
+from vitscope.reporting.wording import (
+    axis_label,
+    count_text,
+    counts_text,
+    json_text,
+    plain_text,
+    title_of,
+    value_text,
+)
 from vitscope.table import Table
 
 
@@ -36,11 +44,13 @@ class KeyTable:
         title: What the numbers are.
         columns: Heads.
         lines: Per model (and data set) a label, the model, and a cell per column.
+        note: What a reader should know of them; "" for nothing.
     """
 
     title: str
     columns: list[str]
     lines: list[tuple[str, str, list[Cell]]]
+    note: str = ""
 
 
 def late_table(summary: pd.DataFrame, models: Sequence[str], declared: Mapping) -> KeyTable | None:
@@ -71,7 +81,12 @@ def probe_table(best: pd.DataFrame, models: Sequence[str]) -> KeyTable | None:
     columns = list(dict.fromkeys(best["dataset"]))
     rows = best.assign(column=best["dataset"], dataset="", remark=remarks)
     heads = [str(column) for column in columns]
-    return KeyTable("Best linear probe (accuracy)", heads, _lines(rows, columns, models))
+    return KeyTable(
+        "Best linear probe (accuracy)",
+        heads,
+        _lines(rows, columns, models),
+        f"{CHOICE} Curves by depth show all test images.",
+    )
 
 
 def _lines(
@@ -114,12 +129,12 @@ def model_facts(table: Table, models: Sequence[str]) -> list[dict[str, str]]:
         found.append(
             {
                 "name": name,
-                "spec": _text(facts.get("spec", "–")),
-                "depth": _text(facts.get("depth", "–")),
-                "heads": _text(facts.get("num_heads", "–")),
+                "spec": plain_text(facts.get("spec", "–")),
+                "depth": plain_text(facts.get("depth", "–")),
+                "heads": plain_text(facts.get("num_heads", "–")),
                 "parameters": count_text(number) if isinstance(number, int | float) else "–",
-                "sha256": _text(facts.get("sha256", "")),
-                "card": _json(facts["card"]) if facts.get("card") else "",
+                "sha256": plain_text(facts.get("sha256", "")),
+                "card": json_text(facts["card"]) if facts.get("card") else "",
             }
         )
     return found
@@ -134,14 +149,14 @@ def data_facts(table: Table) -> list[dict[str, str]]:
     for name in dict.fromkeys([*noted, *map(str, counted.index)]):
         facts = noted.get(name, {})
         number = facts.get("num_images", counted.get(name))
-        images = count_text(number) if number is not None else "–"
-        found.append({"name": str(name), "spec": _text(facts.get("spec", "–")), "images": images})
+        spec = plain_text(facts.get("spec") or "–")
+        found.append({"name": str(name), "spec": spec, "images": counts_text(number)})
     return found
 
 
 def settings(table: Table, name: str) -> list[tuple[str, str]]:
     """One mapping of the notes as names and texts."""
-    return [(str(key), _text(value)) for key, value in part(table.notes, name).items()]
+    return [(str(key), plain_text(value)) for key, value in part(table.notes, name).items()]
 
 
 def texts(table: Table, name: str) -> list[str]:
@@ -160,13 +175,3 @@ def sources(table: Table) -> list[tuple[str, str]]:
         if facts.get("source"):
             found.append((title_of(str(measure), declared), str(facts["source"])))
     return found
-
-
-def _text(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_text, value))
-    return _json(value) if isinstance(value, Mapping) else str(value)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, default=str)

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from vitscope.reporting.style import PAPER, Look, depth_colour, is_trained, looks_of
+from vitscope.reporting.style import PAPER, Look, depth_colour, looks_of
 
 BAND = 0.16  # opacity: three overlapping bands still show the lines and the grid
 
@@ -35,7 +35,7 @@ def depth_curve(rows: pd.DataFrame, axes: Axes, looks: Mapping[str, Look] | None
                 drawn.set_gid(group)
             continue
         x = depth_of(line)
-        order = 2.5 if is_trained(model) else 2
+        order = 2.5 if look.is_trained else 2
         band = axes.fill_between(x, line["low"], line["high"], color=look.colour, alpha=BAND, lw=0)
         band.set_gid(group)
         (drawn,) = axes.plot(x, line["mean"], color=look.colour, ls=look.line, lw=1.7, zorder=order)
@@ -51,7 +51,7 @@ def probe_curve(rows: pd.DataFrame, axes: Axes, looks: Mapping[str, Look] | None
     looks = looks or looks_of(rows["model"])
     depth_curve(rows, axes, looks)
     for model, line in series(rows):
-        if not is_trained(model) or line["layer"].isna().all():
+        if not looks[model].is_trained or line["layer"].isna().all():
             continue
         best = line.loc[[line["mean"].idxmax()]]
         ring = axes.plot(

@@ -6,6 +6,8 @@ import numpy as np
 
 from vitscope.table import Exhibit, Table, concat
 
+RANDOM = "random weights"  # what models of the source `random:` note as their branch
+
 PICTURES = "image height width 3"
 FORMS = {  # axes of the arrays of each exhibit that the page draws
     "attention_maps": {
@@ -16,7 +18,7 @@ FORMS = {  # axes of the arrays of each exhibit that the page draws
     "reconstructions": {"original": PICTURES, "masked": PICTURES, "reconstruction": PICTURES},
 }
 # Facts that tell two models apart: under one name they would be averaged into one curve.
-IDENTITY = ("sha256", "spec", "num_parameters", "depth", "num_heads")
+IDENTITY = ("sha256", "spec", "branch", "num_parameters", "depth", "num_heads")
 
 
 def gathered(tables: Table | Sequence[Table]) -> Table:
@@ -55,6 +57,12 @@ def models_of(table: Table) -> list[str]:
     shown = [exhibit.model for exhibit in table.exhibits]
     noted = [name for name in part(table.notes, "models") if name in {*with_rows, *shown}]
     return list(dict.fromkeys([*noted, *map(str, with_rows), *shown]))
+
+
+def untrained(table: Table) -> set[str]:
+    """Models whose notes say that their weights are random; without notes a model is trained."""
+    noted = part(table.notes, "models")
+    return {str(name) for name in noted if part(noted, name).get("branch") == RANDOM}
 
 
 def part(notes: Mapping[str, object], name: str) -> Mapping:

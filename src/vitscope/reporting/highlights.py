@@ -1,14 +1,15 @@
 """The few numbers and sentences that a reader takes away."""
 
 from collections.abc import Collection, Iterator, Mapping
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from vitscope.bootstrap import mean_interval
-from vitscope.reporting.gather import part
-from vitscope.reporting.plates import PROBE
-from vitscope.reporting.style import UNIFORM, is_trained
+from vitscope.reporting.best_probe import best_probe_rows
+from vitscope.reporting.gather import part, untrained
+from vitscope.reporting.style import BASELINES, UNIFORM
 from vitscope.reporting.wording import listed, runs_of, title_of, value_text
 from vitscope.table import Table
 
@@ -19,13 +20,18 @@ LATE_MEASURES = {  # measure: site
     "fourier_log_amplitude": "tokens",
 }
 WORDS = {  # what the largest and the smallest value of a measure mean, as a sentence goes
-    "attention_distance": ("late layers look farthest in {}", "nearest in {}"),
+    "attention_distance": ("late layers look", "farthest in {}", "nearest in {}"),
     "normalized_mutual_information": (
-        "late attention depends most on the query in {}",
-        "least in {}",
+        "late attention depends",
+        "most on the query in {}",
+        "least on the query in {}",
     ),
-    "token_similarity": ("late tokens of an image are most alike in {}", "least in {}"),
-    "fourier_log_amplitude": ("late tokens keep most of the high frequencies in {}", "least in {}"),
+    "token_similarity": ("late tokens of an image are", "most alike in {}", "least alike in {}"),
+    "fourier_log_amplitude": (
+        "late tokens keep",
+        "most of the high frequencies in {}",
+        "least of the high frequencies in {}",
+    ),
 }
 GROUP = ("model", "dataset", "measure", "unit", "variant")
 UNIFORM_SHARE, UNIFORM_NMI = 0.01, 0.01  # closer than this, attention is called uniform
@@ -59,59 +65,87 @@ def late_rows(table: Table) -> Table:
 
 
 def best_depths(table: Table) -> pd.DataFrame:
-    """Per model and labels, the depth and pooling with the highest probe accuracy.
+    """Per model and labels, the depth and pooling with the best probe, and its accuracy.
 
     Returns:
-        A summary with one row per model and dataset; layer is null for baselines.
+        A summary of `best_probe_rows` with one row per model and dataset; layer is null for
+        baselines.
     """
-    probe = table.select(measure=PROBE).summary(by=(*GROUP, "layer"))
-    probe = probe[probe["mean"].notna()]
-    best = probe.groupby(["model", "dataset"], sort=False, dropna=False)["mean"].idxmax()
-    return probe.loc[best].reset_index(drop=True)
+    return best_probe_rows(table).summary(by=(*GROUP, "layer"))
 
 
 def late_sentences(
     late: Table, summary: pd.DataFrame, uniform: Collection[str] = ()
 ) -> Iterator[str]:
-    """In words: which model is highest and lowest in each key measure, and by how much.
+    """In words: which trained model is highest or lowest in each key measure.
+
+    A model is called so only if it is told apart from every other one: if the interval of their
+    difference, paired by image, leaves out 0. What is known without training follows as numbers.
 
     Args:
         late: Rows of the late layers.
         summary: Their summary by `GROUP`.
         uniform: Models whose late attention is uniform; they are not ranked by it.
     """
-    declared = part(late.notes, "measures")
+    unranked = untrained(late) | set(BASELINES)
     for (measure, dataset), rows in summary.groupby(["measure", "dataset"], sort=False):
-        trained = rows[rows["model"].map(is_trained)].sort_values("mean", ascending=False)
-        if LATE_MEASURES[str(measure)] == "attention":
-            trained = trained[~trained["model"].isin(list(uniform))]
-        title = title_of(str(measure), declared)
-        null = rows[rows["model"] == UNIFORM]
-        aside = f"; uniform attention: {_value(null.iloc[0])}" if len(null) else ""
+        skipped = set(uniform) if LATE_MEASURES[str(measure)] == "attention" else set()
+        ranked = rows[~rows["model"].isin(list(unranked | skipped))]
+        ranked = ranked.sort_values("mean", ascending=False)
+        known = rows[rows["model"].isin([UNIFORM, *untrained(late)])]
+        aside = "".join(f"; {row['model']}: {_value(row)}" for _, row in known.iterrows())
         where = f"On {dataset}, " if summary["dataset"].nunique() > 1 else ""
-        if len(trained) == 1:
-            model, value = trained["model"].iloc[0], _value(trained.iloc[0])
-            yield f"{title} in the late layers of {model}: {value}{aside}."
-        if len(trained) < 2:
-            continue
-        top, bottom = trained.iloc[0], trained.iloc[-1]
-        mean, low, high = _difference(late, top, bottom)
-        if low <= 0 <= high:
-            gap = value_text(mean, low, high)
-            names = listed(trained["model"])
-            yield f"{title} does not tell the late layers of {names} apart (difference {gap})."
-            continue
-        most, least = WORDS[str(measure)]
-        text = (
-            f"{where}{most.format(top['model'])} ({_value(top)}), "
-            f"{least.format(bottom['model'])} ({_value(bottom)}){aside}."
-        )
-        yield text[0].upper() + text[1:]
+        title = title_of(str(measure), part(late.notes, "measures"))
+        if len(ranked) == 1:
+            model, value = ranked["model"].iloc[0], _value(ranked.iloc[0])
+            yield _sentence(f"{where}{title} in the late layers of {model}: {value}{aside}.")
+        elif len(ranked) > 1:
+            yield _sentence(f"{where}{_ranking(late, ranked, title)}{aside}.")
 
 
-def probe_sentences(best: pd.DataFrame, depths: Mapping[str, int]) -> Iterator[str]:
-    """In words: at which depth each model's classes are easiest to tell apart."""
-    best = best[best["layer"].notna() & best["model"].map(is_trained)]
+def _ranking(late: Table, ranked: pd.DataFrame, title: str) -> str:
+    """Who is highest and lowest of at least two models, sorted from high to low."""
+    models = [row for _, row in ranked.iterrows()]
+    gaps = {
+        (a, b): _difference(late, models[a], models[b])
+        for a, b in combinations(range(len(models)), 2)
+    }
+    apart = {pair for pair, (_, low, high) in gaps.items() if low > 0 or high < 0}
+    top, bottom = models[0], models[-1]
+    if not apart:
+        gap = value_text(*gaps[0, len(models) - 1])
+        names = listed(ranked["model"])
+        return f"{title} does not tell the late layers of {names} apart (difference {gap})"
+    start, most, least = WORDS[str(top["measure"])]
+    found = []
+    if all(pair in apart for pair in gaps if pair[0] == 0):
+        found.append(f"{most.format(top['model'])} ({_value(top)})")
+    if all(pair in apart for pair in gaps if pair[1] == len(models) - 1):
+        found.append(f"{least.format(bottom['model'])} ({_value(bottom)})")
+    if found:
+        return f"{start} {', '.join(found)}"
+    first, second = (models[place] for place in max(apart, key=lambda pair: gaps[pair][0]))
+    return (
+        f"{title} in the late layers is higher in {first['model']} ({_value(first)}) than in "
+        f"{second['model']} ({_value(second)}); neither is told apart from all other models"
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def probe_sentences(
+    best: pd.DataFrame, depths: Mapping[str, int], unranked: Collection[str] = ()
+) -> Iterator[str]:
+    """In words: at which depth each model's classes are easiest to tell apart.
+
+    Args:
+        best: What `best_depths` returns.
+        depths: Number of blocks by model.
+        unranked: Models with random weights, which are left out.
+    """
+    best = best[best["layer"].notna() & ~best["model"].isin(list(unranked))]
     for dataset, rows in best.groupby("dataset", sort=False):
         found = [
             f"depth {layer:.0f} of {depths[model]} in {model} ({value_text(mean, low, high)})"
@@ -119,7 +153,10 @@ def probe_sentences(best: pd.DataFrame, depths: Mapping[str, int]) -> Iterator[s
                 *(rows[name] for name in ("model", "layer", "mean", "low", "high")), strict=True
             )
         ]
-        yield f"A linear probe on {dataset} is best at {listed(found)}."
+        yield (
+            f"A linear probe on {dataset} is best at {listed(found)}; one half of the test images "
+            "chose depth and pooling, the other half gave these scores."
+        )
 
 
 def uniform_depths(summary: pd.DataFrame) -> dict[str, list[int]]:

@@ -7,14 +7,17 @@ import jinja2
 from markupsafe import Markup
 
 from vitscope.reporting import facts, highlights
+from vitscope.reporting.best_probe import PROBE
 from vitscope.reporting.gallery import attention_entries, reconstruction_entries
-from vitscope.reporting.gather import gathered, models_of, part
+from vitscope.reporting.gather import gathered, models_of, part, untrained
 from vitscope.reporting.pictures import SCALE, SCALE_PLACES, TIMES
-from vitscope.reporting.plates import PLATE_KEYS, PROBE, plates_of, training_plate
+from vitscope.reporting.plates import PLATE_KEYS, plates_of, training_plate
+from vitscope.reporting.probe_notes import probe_settings, with_chance
 from vitscope.reporting.sections import Section, sections_of
 from vitscope.reporting.shown import sample, shown
-from vitscope.reporting.style import Look, dark_counterparts, is_trained, looks_of
+from vitscope.reporting.style import Look, dark_counterparts, looks_of
 from vitscope.reporting.wording import listed
+from vitscope.runs import write_atomically
 from vitscope.table import Table
 
 MAX_NAMES = 4  # more model names make the title a list
@@ -34,17 +37,18 @@ def report(tables: Table | Sequence[Table], out: str | Path = "report/") -> Path
 
     Raises:
         ValueError: If there is nothing to report, or if one name stands for two models.
+        OSError: If the page cannot be written; one that was there before is kept.
     """
-    table, out = gathered(tables), Path(out)
+    table, out = with_chance(gathered(tables)), Path(out)
     for folder in (out, out / "figures", out / "data"):
         folder.mkdir(parents=True, exist_ok=True)
     arrays = _save(table, out)
-    looks = looks_of(models_of(table))
+    runs = part(table.notes, "training")  # those that are no model of the Table get a look as well
+    looks = looks_of([*models_of(table), *runs], untrained(table))
     page = _template().render(**_context(table, looks, out, arrays))
     path = out / "report.html"
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    return partial.replace(path)
+    write_atomically(path, lambda partial: partial.write_text(page, encoding="utf-8"))
+    return path
 
 
 def _save(table: Table, out: Path) -> dict[tuple[str, str], str]:
@@ -73,13 +77,14 @@ def _context(
     table: Table, looks: Mapping[str, Look], out: Path, arrays: Mapping[tuple[str, str], str]
 ) -> dict[str, object]:
     """Everything that the template names."""
-    models = list(looks)
-    training = training_plate(part(table.notes, "training"), models)
+    models = models_of(table)
+    trained = [model for model in models if looks[model].is_trained]
+    training = training_plate(part(table.notes, "training"), _training_remark(table))
     summary = table.summary(by=PLATE_KEYS)
     plates = plates_of(summary, table.notes)
     uniform = highlights.uniform_depths(summary)
     return {
-        "title": title_text([model for model in models if is_trained(model)]),
+        "title": title_text(trained),
         "deck": _deck(table),
         "css": Markup(_asset("page.css")),
         "js": Markup(_asset("page.js")),
@@ -89,7 +94,7 @@ def _context(
         "samples": {model: sample(look) for model, look in looks.items()},
         "colours": {m: f"var(--c{look.colour[1:]}, {look.colour})" for m, look in looks.items()},
         "groups": {model: f"series-{place}" for place, model in enumerate(models)},
-        "trained": [model for model in models if is_trained(model)],
+        "trained": trained,
         "models": facts.model_facts(table, models),
         "data": facts.data_facts(table),
         "sections": [_drawn(each, looks, out) for each in sections_of(plates)],
@@ -101,6 +106,7 @@ def _context(
         "scale": ", ".join(f"{c} {100 * p:g}%" for c, p in zip(SCALE, SCALE_PLACES, strict=True)),
         "commands": facts.texts(table, "command"),
         "settings": facts.settings(table, "settings"),
+        "probes": probe_settings(table),
         "versions": facts.settings(table, "versions"),
         "sources": facts.sources(table),
         **_findings(table, models, uniform),
@@ -141,7 +147,7 @@ def _findings(
         "key_tables": [each for each in tables if each],
         "sentences": [
             *highlights.late_sentences(late, summary, flat),
-            *highlights.probe_sentences(best, depths),
+            *highlights.probe_sentences(best, depths, untrained(table)),
         ],
     }
 
@@ -158,6 +164,11 @@ def title_text(models: Sequence[str]) -> str:
     if len(models) > MAX_NAMES:
         return f"What did these {len(models)} models learn?"
     return f"What did {listed(models)} learn?"
+
+
+def _training_remark(table: Table) -> str:
+    """What the notes say of all training curves, such as how short the runs were."""
+    return " ".join(facts.texts(table, "training_remark"))
 
 
 def _deck(table: Table) -> str:

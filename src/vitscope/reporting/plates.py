@@ -7,10 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from vitscope.reporting import figures
+from vitscope.reporting.best_probe import PROBE
 from vitscope.reporting.gather import part
 from vitscope.reporting.wording import (
     axis_label,
-    count_text,
+    counts_text,
     file_name,
     slug,
     title_of,
@@ -20,7 +21,6 @@ from vitscope.reporting.wording import (
 from vitscope.table import SUMMARY_KEYS
 
 PLATE_KEYS = (*SUMMARY_KEYS, "other_model")
-PROBE = "linear_probe_accuracy"
 SITES = {  # what a site adds to a figure's title; the usual site of a measure adds nothing
     ("depth_similarity", "attention"): "across attention",
     ("depth_similarity", "block"): "across a block",
@@ -147,11 +147,11 @@ def _images_text(rows: pd.DataFrame, dataset: str, notes: Mapping[str, object]) 
     """How many images a figure rests on, and of which data set."""
     counts = rows.loc[rows["num_images"] > 0, "num_images"]
     declared = part(part(notes, "data"), dataset).get("num_images")
-    low, high = (counts.min(), counts.max()) if len(counts) else (declared, declared)
-    if high is None:
+    known = [int(counts.min()), int(counts.max())] if len(counts) else declared
+    if known is None:
         return dataset
-    number = count_text(high) if low == high else f"{count_text(low)} to {count_text(high)}"  # pyright: ignore[reportArgumentType]
-    images = "image" if high == 1 else "images"
+    number = counts_text(known)
+    images = "image" if number == "1" else "images"
     return f"{number} {images} of {dataset}" if dataset else f"{number} {images}"
 
 
@@ -164,12 +164,16 @@ def _distinct(plates: list[Plate]) -> Iterator[Plate]:
 
 
 def training_plate(
-    training: Mapping[str, Sequence[Mapping[str, float]]], models: Sequence[str]
+    training: Mapping[str, Sequence[Mapping[str, float]]], remark: str = ""
 ) -> Plate | None:
-    """The loss of each of these models against the step; None if no log holds one."""
+    """The loss of each run against the step; None if no log holds one.
+
+    Args:
+        training: Entries of the log by run.
+        remark: What a reader should know of the runs, said below the figure first.
+    """
     found, run = [], 1
-    for model in [model for model in models if model in training]:
-        log = training[model]
+    for model, log in training.items():
         steps = [(entry["step"], entry["loss"]) for entry in log if {"step", "loss"} <= set(entry)]
         # About 300 points fill the width of a figure; longer logs become means of runs of steps.
         length = max(-(-len(steps) // 300), 1)
@@ -185,8 +189,8 @@ def training_plate(
         title="Training loss",
         label="Training loss",
         unit="loss",
-        reading="Falls and flattens: trained to the end. Losses of different objectives have "
-        "different scales and cannot be compared with each other.",
+        reading=f"{remark} Falls and flattens: trained to the end. Losses of different objectives "
+        "have different scales and cannot be compared with each other.".strip(),
         facts=(f"Every point is a mean of up to {run} entries of the log.",) if run > 1 else (),
         draw=figures.training_loss,
         share_values=False,

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from vitscope.reporting.plates import PROBE, Plate
+from vitscope.reporting.best_probe import PROBE
+from vitscope.reporting.plates import Plate
 from vitscope.reporting.wording import listed
 
 # The order of arXiv:2305.00729, sections 2 to 4.
@@ -32,7 +33,7 @@ QUESTIONS = (
         "layers",
         "Which layers matter?",
         "How well a linear classifier on frozen features tells classes apart, depth by depth. "
-        "A ring marks the best depth of each model.",
+        "A ring marks the highest point of each curve.",
         (PROBE,),
     ),
 )

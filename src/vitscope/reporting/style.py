@@ -1,6 +1,6 @@
 """How models look, the same in every figure: colours, markers, lines; and on a dark page."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -8,6 +8,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 UNIFORM = "uniform attention"
+CHANCE = "chance"
 
 INK, FAINT, GRID, PAPER = "#1f2328", "#5f6670", "#e4e6e9", "#ffffff"
 DARK_INK, DARK_FAINT, DARK_GRID, DARK_PAPER = "#e7e8ea", "#a3a9b2", "#33373d", "#16181b"
@@ -60,34 +61,35 @@ class Look:
         colour: Hexadecimal, lower case, on white.
         marker: Of matplotlib; "" for none.
         line: Line style of matplotlib.
+        is_trained: Whether it stands for a trained model.
     """
 
     colour: str
     marker: str
     line: str | tuple[int, tuple[float, ...]] = "-"
+    is_trained: bool = True
 
 
 BASELINES = {
-    UNIFORM: Look(FAINT, "", (0, (5, 3))),
-    "raw pixels": Look(FAINT, "", (0, (5, 2, 1, 2))),
-    "chance": Look(FAINT, "", (0, (1, 2.5))),
+    UNIFORM: Look(FAINT, "", (0, (5, 3)), is_trained=False),
+    "raw pixels": Look(FAINT, "", (0, (5, 2, 1, 2)), is_trained=False),
+    CHANCE: Look(FAINT, "", (0, (1, 2.5)), is_trained=False),
 }
 
 
-def is_trained(model: str) -> bool:
-    """Whether a name stands for a trained model: no baseline, and not `random...`."""
-    return model not in BASELINES and not model.startswith("random")
-
-
-def looks_of(models: Iterable[str]) -> dict[str, Look]:
+def looks_of(models: Iterable[str], untrained: Collection[str] = ()) -> dict[str, Look]:
     """The look of each model, by its place in the order given.
+
+    Args:
+        models: Names.
+        untrained: Those of them with random weights.
 
     Returns:
         Trained models have a colour and a marker of their own; after 42 = lcm(6, 7) pairs repeat.
-        Models called `random...` are grey and dotted; baselines are lines without markers.
+        Untrained ones are grey and dotted; baselines are lines without markers.
 
     Example:
-        >>> looks_of(["CL", "random init"])["random init"].line
+        >>> looks_of(["CL", "start"], untrained=["start"])["start"].line
         (0, (1, 1.6))
     """
     looks: dict[str, Look] = {}
@@ -95,12 +97,13 @@ def looks_of(models: Iterable[str]) -> dict[str, Look]:
     for model in dict.fromkeys(models):
         if model in BASELINES:
             looks[model] = BASELINES[model]
-        elif is_trained(model):
+        elif model not in untrained:
             at = num_trained
             looks[model] = Look(COLOURS[at % len(COLOURS)], MARKERS[at % len(MARKERS)])
             num_trained += 1
         else:
-            looks[model] = Look(GREYS[num_random % len(GREYS)], "", (0, (1, 1.6)))
+            grey = GREYS[num_random % len(GREYS)]
+            looks[model] = Look(grey, "", (0, (1, 1.6)), is_trained=False)
             num_random += 1
     return looks
 

@@ -1,8 +1,10 @@
 """Numbers and names as a reader sees them."""
 
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from numbers import Real
 
 NO_UNIT = {"", "1", "none", "nan"}
 VARIANTS = {"canonical": "", "paper": "published recipe"}
@@ -62,6 +64,40 @@ def count_text(number: float) -> str:
     if number >= 1e6:
         return f"{number / 1e6:.1f} M"
     return f"{int(number):,}".replace(",", "\u202f")
+
+
+def counts_text(numbers: object) -> str:
+    """A count, or the lowest and highest where there are several; a dash where there is none.
+
+    Example:
+        >>> counts_text(8), counts_text([12, 8, 9]), counts_text(None)
+        ('8', '8 to 12', '–')
+    """
+    several = numbers if isinstance(numbers, list | tuple) else [numbers]
+    found = [float(n) for n in several if isinstance(n, Real) and math.isfinite(n)]
+    if not found:
+        return "–"
+    low, high = min(found), max(found)
+    return count_text(high) if low == high else f"{count_text(low)} to {count_text(high)}"
+
+
+def plain_text(value: object) -> str:
+    """A note as text: lists with commas, mappings as JSON.
+
+    Example:
+        >>> plain_text(["a", 1])
+        'a, 1'
+    """
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain_text, value))
+    return json_text(value) if isinstance(value, Mapping) else str(value)
+
+
+def json_text(value: object) -> str:
+    """Indented JSON; a text is taken as JSON already."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, indent=1, ensure_ascii=False, default=str)
 
 
 def listed(words: Iterable[str]) -> str:
