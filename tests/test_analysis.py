@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -116,8 +118,8 @@ def test_layers_and_measures_can_be_chosen(backbone):
     ("arguments", "message"),
     [
         ({"measures": ["atention_distance"]}, "no measure atention_distance; there are"),
-        ({"layers": [3]}, r"layers 0 to 2, got \[3\]"),
-        ({"mode": "papier"}, "mode from canonical, paper, got papier"),
+        ({"layers": [3]}, r"layers 0 to 2: .*got \[3\]"),
+        ({"mode": "papier"}, "mode from canonical, paper, got .papier"),
     ],
 )
 def test_what_does_not_exist_is_refused(backbone, arguments, message):
@@ -157,3 +159,35 @@ def test_models_of_one_image_can_be_joined_into_one_table(backbone):
     table = concat([vs.measure(backbone, IMAGES[:1]), vs.measure(backbone, IMAGES[:1])])
     summary = table.select(measure="row_entropy").summary(("measure", "layer"))
     assert summary["mean"].between(0, 1).all()
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float64])
+def test_a_module_of_another_precision_is_given_images_of_its_own(backbone, precision):
+    module = copy.deepcopy(backbone.module).to(precision)
+    exact = vs.measure(backbone, IMAGES, "attention_distance").summary(("layer",))
+    rounded = vs.measure(module, IMAGES, "attention_distance").summary(("layer",))
+    np.testing.assert_allclose(rounded["mean"], exact["mean"], rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layers": 1}, "layers 0 to"),
+        ({"layers": [1.5]}, "layers 0 to"),
+        ({"layers": []}, "layers 0 to"),
+        ({"measures": []}, "one or more measures"),
+        ({"mode": []}, "expected mode from"),
+    ],
+)
+def test_what_is_no_choice_is_refused(backbone, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        vs.measure(backbone, IMAGES, **arguments)
+
+
+def test_models_of_other_channels_are_refused():
+    module = vs.load(
+        "random:vit?image_size=32&patch_size=8&embed_dim=16&depth=1&num_heads=2"
+    ).module
+    module.patch_embed.proj = torch.nn.Conv2d(1, 24, 8, 8)
+    with pytest.raises(ValueError, match="takes images of 1 channels, got 3"):
+        vs.measure(module, IMAGES)

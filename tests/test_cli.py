@@ -1,10 +1,13 @@
+import dataclasses
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from vitscope.cli import COMMANDS
-from vitscope.recipes import RECIPES
+from vitscope.recipes import RECIPES, smoke
+from vitscope.runs import Run
 from vitscope.table import Table
 
 WORLD = "world:independent?size=32&num_images=80"
@@ -59,7 +62,8 @@ def test_a_mistake_is_one_line_and_exit_code_2():
     ("arguments", "message"),
     [
         (["mesure"], "no command 'mesure'; there are"),
-        (["pretrain", "cifar"], "no recipe 'cifar'; there are"),
+        (["pretrain", "cifar"], "a recipe or a recipe.json, got 'cifar'; there are shape_texture"),
+        (["pretrain"], "a recipe or a recipe.json, got ''"),
         (["measure", MODEL, "--data", "folder:/nowhere"], "nowhere"),
         (["measure", MODEL, "--data", "images"], "data spec that begins with folder:"),
         (["measure", MODEL, "--data", "world:independant"], "independent"),
@@ -76,7 +80,16 @@ def test_a_mistake_is_one_line_and_exit_code_2():
         (["pretrain", "cifar10_simmim", "--precision", "fp8"], "invalid choice 'fp8'"),
         (["pretrain", "cifar10_simmim", "--objective.cl-weight", "2"], "expected 0 to 1, got 2.0"),
         (["pretrain", "cifar10_simmim", "--device", "abacus", "--data", WORLD], "got 'abacus'"),
-        (["compare", MODEL, "--data", "nowhere:", "--probe", "folder:x"], "no rule for the test"),
+        (["compare", MODEL, "--data", "nowhere:", "--probe", "folder:/x"], "images at /x"),
+        (
+            ["compare", f"chance={MODEL}", "--data", "world:independent"],
+            "cannot be called 'chance'",
+        ),
+        (["compare", f"={MODEL}", "--data", "world:independent"], "cannot be called ''"),
+        (["compare", MODEL, "--data", WORLD, "--out", __file__], "a folder to write in"),
+        (["measure", MODEL, "--data", WORLD, "--out", "/"], "a file to write, got the folder /"),
+        (["evaluate", MODEL, "--data", WORLD, "--test", WORLD], "expected other images to score"),
+        (["evaluate", MODEL, "--data", f"{WORLD}&seed=x"], "seed: expected a whole number"),
     ],
 )
 def test_wrong_input_says_what_was_expected(monkeypatch, capsys, arguments, message):
@@ -170,3 +183,29 @@ def test_from_training_to_a_report(monkeypatch, capsys, tmp_path):
     )
     assert code == 0, printed.err
     assert (tmp_path / "again" / "report.html").exists()
+
+
+def test_a_saved_recipe_runs_again(monkeypatch, capsys, tmp_path):
+    recipe = smoke(RECIPES["shape_texture_simmim"]())
+    (tmp_path / "recipe.json").write_text(recipe.to_json())
+    out = tmp_path / "two words"
+    arguments = (tmp_path / "recipe.json", "--seed", 3, "--out", out, "--quiet", True)
+    code, printed = run_here(monkeypatch, capsys, "pretrain", *arguments)
+    assert code == 0, printed.err
+    assert Run(out).recipe() == dataclasses.replace(recipe, seed=3)
+    shown = next(line for line in printed.out.splitlines() if "vitscope measure" in line)
+    assert shlex.split(shown)[:3] == ["vitscope", "measure", f"run:{out}"]
+
+
+def test_measures_can_be_left_out_and_files_are_named_after_the_model(
+    monkeypatch, capsys, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--data", WORLD, "--measures", "attention_distance", "row_entropy")
+    code, printed = run_here(monkeypatch, capsys, "compare", f"my model={MODEL}", *arguments)
+    assert code == 0, printed.err
+    measured = Table.load(tmp_path / "report" / "table.parquet").frame["measure"]
+    assert set(measured) == {"attention_distance", "row_entropy"}
+    code, printed = run_here(monkeypatch, capsys, "measure", MODEL, *arguments)
+    assert code == 0, printed.err
+    assert len(list(tmp_path.glob("measures-*.parquet"))) == 1

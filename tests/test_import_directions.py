@@ -23,11 +23,18 @@ LEVELS = (
     {"evaluation"},
     {"training"},
     {"recipes", "study"},
-    {"demo"},
+    {"demo", "command_line"},
     {"cli"},
 )
 SHARE_A_LEVEL_FREELY = {"axes", "table", "recipe", "runs"}
-WITHOUT_TORCH = ("vitscope", "vitscope.table", "vitscope.recipe", "vitscope.runs", "vitscope.cli")
+WITHOUT_TORCH = (
+    "vitscope",
+    "vitscope.table",
+    "vitscope.recipe",
+    "vitscope.runs",
+    "vitscope.command_line",
+    "vitscope.cli",
+)
 
 
 def part_of(path):

@@ -22,6 +22,7 @@ from vitscope.table import Table, concat
 from vitscope.tracing import CapturedAttention, Site, Trace, require_self_check, trace
 
 MODES = ("canonical", "paper")
+RESERVED_NAMES = ("uniform attention", "raw pixels", "chance")
 NUM_EXHIBITED = 4  # images in pictures
 
 
@@ -29,7 +30,7 @@ def measure(
     backbone: Backbone | nn.Module | str,
     images: Source | str | Images | Dataset,
     measures: Sequence[str] | None = None,
-    layers: Sequence[int] | None = None,
+    layers: Sequence[int] | str | None = None,
     mode: str | Sequence[str] = "canonical",
     batch_size: int = 64,
     device: str | None = None,
@@ -43,7 +44,7 @@ def measure(
         backbone: A Backbone, a spec for `vitscope.load`, or a module.
         images: Tensor (image, channel, height, width) in [0, 1] or uint8, data set, or data spec.
         measures: Names from `vitscope.measures.MEASURES`; None: all.
-        layers: Depths, 0 (embedding) to depth; None: all.
+        layers: Depths, 0 (embedding) to depth; None or "all": all.
         mode: "canonical", "paper" (the published recipes), or both. Where a measure has no
             published recipe of its own, its rows say canonical either way.
         batch_size: Images per forward pass; changes no number beyond rounding.
@@ -58,13 +59,11 @@ def measure(
     """
     backbone = backbone if isinstance(backbone, Backbone) else load(backbone)
     source = as_source(images)
-    chosen = _chosen(measures)
+    chosen = _chosen([measures] if isinstance(measures, str) else measures)
     modes = (mode,) if isinstance(mode, str) else tuple(mode)
-    if unknown := set(modes) - set(MODES):
-        raise ValueError(f"expected mode from {', '.join(MODES)}, got {', '.join(sorted(unknown))}")
-    wanted = tuple(range(backbone.depth + 1)) if layers is None else tuple(layers)
-    if outside := [layer for layer in wanted if not 0 <= layer <= backbone.depth]:
-        raise ValueError(f"{backbone.name} has layers 0 to {backbone.depth}, got {outside}")
+    if not modes or set(modes) - set(MODES):
+        raise ValueError(f"expected mode from {', '.join(MODES)}, got {mode!r}")
+    wanted = backbone.layers(layers)
     if device is not None:
         backbone.to(device)
     rows = Rows(backbone, source)
@@ -72,7 +71,7 @@ def measure(
     transform = evaluation_transform(backbone.image_size, backbone.mean, backbone.std)
     num_batches = 0
     for batch, _, indices in evaluation_batches(source, transform, batch_size):
-        batch = batch.to(backbone.device)
+        batch = batch.to(backbone.device, backbone.dtype)
         if "attention" in sites and not num_batches:
             require_self_check(backbone, batch[:NUM_CHECKED])
         num_batches += 1
@@ -105,6 +104,13 @@ def compare(
         All rows, with exhibits "attention_maps" and, where a model has a pixel decoder,
         "reconstructions".
     """
+    if not isinstance(models, Mapping) or not models:
+        raise ValueError(f"expected models by name, such as {{'CL': 'run:a'}}; got {models!r}")
+    if reserved := [name for name in models if not name or name in RESERVED_NAMES]:
+        raise ValueError(
+            f"a model cannot be called {reserved[0]!r}: the report's baselines have the names "
+            f"{', '.join(RESERVED_NAMES)}; name it otherwise"
+        )
     source = as_source(data)
     tables = []
     for name, model in models.items():
@@ -120,6 +126,8 @@ def compare(
 
 def _chosen(names: Sequence[str] | None) -> tuple[Measure, ...]:
     known = {declared.name: declared for declared in MEASURES}
+    if names is not None and not names:
+        raise ValueError(f"expected one or more measures, got none; there are {', '.join(known)}")
     if unknown := [name for name in names or () if name not in known]:
         raise ValueError(f"no measure {', '.join(unknown)}; there are {', '.join(known)}")
     return MEASURES if names is None else tuple(known[name] for name in names)
@@ -224,19 +232,9 @@ def attention_values(
 def _notes(
     backbone: Backbone, source: Source, chosen: Sequence[Measure], modes: Sequence[str]
 ) -> dict[str, object]:
-    model = {
-        **backbone.facts,
-        "num_parameters": sum(part.numel() for part in backbone.module.parameters()),
-        "depth": backbone.depth,
-        "num_heads": backbone.num_heads,
-        "embed_dim": backbone.embed_dim,
-        "image_size": "x".join(map(str, backbone.image_size)),
-        "patch_size": "x".join(map(str, backbone.patch_size)),
-        "num_prefix_tokens": backbone.num_prefix_tokens,
-    }
     fields = ("title", "reading", "unit", "source", "display", "low", "high", "coordinate_unit")
     return {
-        "models": {backbone.name: model},
+        "models": {backbone.name: backbone.notes()},
         "measures": {
             declared.name: {name: getattr(declared, name) for name in fields} for declared in chosen
         },

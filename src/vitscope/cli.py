@@ -1,18 +1,25 @@
 """The command line: every verb of the package. Heavy imports wait until a command runs."""
 
-import contextlib
 import dataclasses
-import functools
-import io
-import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
-from vitscope.recipe import Recipe
+from vitscope.command_line import (
+    as_file_name,
+    command_as_typed,
+    deferred,
+    file_to_write,
+    folder_to_write,
+    models_by_name,
+    parsed,
+    sources_of_probe,
+)
+from vitscope.recipe import Recipe, from_json
 from vitscope.recipes import RECIPES
 
 Positional = tyro.conf.Positional
@@ -35,7 +42,7 @@ def demo(out: Path = Path("demo")) -> None:
 def measure(
     model: Positional[str],
     data: str,
-    out: Path = Path("measures.parquet"),
+    out: Path | None = None,
     measures: tuple[str, ...] = (),
     mode: str = "canonical",
     batch_size: int = 64,
@@ -48,7 +55,7 @@ def measure(
     Args:
         model: timm:NAME, run:FOLDER, bundled:NAME, random:ARCH, mae:FILE, file:PATH.
         data: folder:PATH, cifar10:PATH or world:SPLIT?size=64.
-        out: The Table, as Parquet.
+        out: The Table, as Parquet; measures-MODEL.parquet if not given.
         measures: Names; all if none is given.
         mode: canonical, or paper for the published recipes.
         batch_size: Images per forward pass.
@@ -56,7 +63,9 @@ def measure(
     """
     import vitscope as vs
 
-    table = vs.measure(model, data, measures or None, None, mode, batch_size, device)
+    backbone = vs.load(model)
+    out = file_to_write(out or Path(f"measures-{as_file_name(backbone.name)}.parquet"))
+    table = vs.measure(backbone, data, measures or None, None, mode, batch_size, device)
     _say(f"{len(table):,} rows: {table.save(out)}")
     _warn(table.notes)
 
@@ -65,7 +74,7 @@ def evaluate(
     model: Positional[str],
     data: str,
     test: str | None = None,
-    out: Path = Path("probe.parquet"),
+    out: Path | None = None,
     batch_size: int = 256,
     device: str | None = None,
 ) -> None:
@@ -77,13 +86,15 @@ def evaluate(
         model: timm:NAME, run:FOLDER, bundled:NAME, random:ARCH, mae:FILE, file:PATH.
         data: Labelled images to fit on.
         test: Labelled images to score; for cifar10 and world found from the data if not given.
-        out: The Table, as Parquet.
+        out: The Table, as Parquet; probe-MODEL.parquet if not given.
         batch_size: Images per forward pass.
         device: cpu, cuda, ...; where the model is if not given.
     """
     import vitscope as vs
 
-    table = vs.evaluate(model, data, test, batch_size=batch_size, device=device)
+    backbone = vs.load(model)
+    out = file_to_write(out or Path(f"probe-{as_file_name(backbone.name)}.parquet"))
+    table = vs.evaluate(backbone, data, test, batch_size=batch_size, device=device)
     for row in table.summary(by=("variant", "layer")).itertuples():
         interval = f"{row.mean:.1%} [{row.low:.1%}, {row.high:.1%}]"
         _say(f"{row.variant:<16} layer {row.layer}: {interval}")
@@ -96,6 +107,7 @@ def compare(
     data: str,
     probe: tuple[str, ...] = (),
     out: Path = Path("report"),
+    measures: tuple[str, ...] = (),
     batch_size: int = 64,
     device: str | None = None,
 ) -> None:
@@ -108,20 +120,23 @@ def compare(
         data: Images that all models see.
         probe: Labelled data specs to probe every depth on; TRAIN or TRAIN,TEST.
         out: Folder for the report, the Table and the pictures.
+        measures: Names; all if none is given.
         batch_size: Images per forward pass.
         device: cpu, cuda, ...; where the models are if not given.
     """
     import vitscope as vs
     from vitscope.table import concat
 
-    probed = [_probe_sources(spec) for spec in probe]  # a mistake shows before anything is measured
-    loaded = {name: vs.load(spec, name) for name, spec in _named(models).items()}
-    tables = [vs.compare(loaded, data, batch_size=batch_size, device=device)]
+    folder_to_write(out)  # mistakes show before anything is measured
+    probed = [sources_of_probe(spec) for spec in probe]
+    loaded = models_by_name(models)
+    chosen = measures or None
+    tables = [vs.compare(loaded, data, chosen, batch_size=batch_size, device=device)]
     tables[0].save(out / "table.parquet")  # whatever happens to the probes
     for train, test in probed:
         tables += [vs.evaluate(model, train, test, device=device) for model in loaded.values()]
     table = concat(tables)
-    table.notes["command"] = _command()
+    table.notes["command"] = command_as_typed()
     _warn(table.notes)
     _say(f"report: {vs.report(table, out)}")
 
@@ -155,16 +170,20 @@ class _Pretrain:
 
 
 def pretrain(arguments: Sequence[str]) -> None:
-    """Pre-train by a recipe; the same command resumes."""
-    if not arguments or arguments[0] not in RECIPES:
-        wanted = arguments[0] if arguments else ""
-        if wanted in ("", "-h", "--help"):
-            _say(_recipes_help())
-            raise SystemExit(0 if wanted else 2)
-        raise ValueError(f"no recipe {wanted!r}; there are {', '.join(RECIPES)}")
-    recipe = RECIPES[arguments[0]]()
+    """Pre-train by a recipe, or by a saved recipe.json; the same command resumes."""
+    wanted = arguments[0] if arguments else ""
+    if wanted in ("-h", "--help"):
+        _say(_recipes_help())
+        return
+    if wanted.endswith(".json"):
+        recipe = from_json(Path(wanted).read_text())
+    elif wanted in RECIPES:
+        recipe = RECIPES[wanted]()
+    else:
+        names = ", ".join(RECIPES)
+        raise ValueError(f"expected a recipe or a recipe.json, got {wanted!r}; there are {names}")
 
-    chosen = _parsed(
+    chosen = parsed(
         _Pretrain,
         arguments[1:],
         default=_Pretrain(recipe),
@@ -178,8 +197,9 @@ def pretrain(arguments: Sequence[str]) -> None:
     if not run.complete:
         _say(f"stopped; saved in {run.folder}. The same command goes on from there")
         raise SystemExit(130)
-    _say(f"done: {run.folder}\n  vitscope measure run:{run.folder} --data {chosen.recipe.data}")
-    _say(f'  import vitscope as vs; backbone = vs.load("run:{run.folder}")')
+    following = ["vitscope", "measure", f"run:{run.folder}", "--data", chosen.recipe.data]
+    _say(f"done: {run.folder}\n  {shlex.join(following)}")
+    _say(f"  import vitscope as vs; backbone = vs.load({f'run:{run.folder}'!r})")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -204,59 +224,14 @@ def main() -> None:
                 f"no command {arguments[0]!r}; there are pretrain, {', '.join(COMMANDS)}"
             )
         else:
-            command = _deferred(COMMANDS[arguments[0]])
-            _parsed(command, arguments[1:], prog=f"vitscope {arguments[0]}")()
+            command = deferred(COMMANDS[arguments[0]])
+            parsed(command, arguments[1:], prog=f"vitscope {arguments[0]}")()
     except (ValueError, OSError, FloatingPointError) as error:
         message = " ".join(str(error).split())
         print(f"vitscope: {message}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-
-
-def _deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
-    """The command with its arguments given, but not run yet: parsing and running fail apart."""
-
-    @functools.wraps(command)
-    def given(*positional: Any, **named: Any) -> Callable[[], None]:
-        return functools.partial(command, *positional, **named)
-
-    return given
-
-
-def _parsed(wanted: Callable[..., Any], arguments: Sequence[str], **settings: Any) -> Any:
-    """What the arguments say; a mistake is a ValueError of one line, not tyro's box."""
-    box = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(box):
-            return tyro.cli(wanted, args=list(arguments), **settings)
-    except SystemExit as stopped:
-        if not stopped.code:
-            raise
-        lines = box.getvalue().splitlines()[1:]  # the first is the box's title
-        text = " ".join(re.sub(r"[\u2500-\u257f]", " ", line) for line in lines)
-        raise ValueError(text or "the arguments can't be read") from None
-
-
-def _probe_sources(spec: str) -> tuple[Any, Any]:
-    from vitscope.evaluation import probe_sources
-
-    train, _, test = spec.partition(",")
-    return probe_sources(train, test or None)
-
-
-def _named(models: Sequence[str]) -> dict[str, str]:
-    if not models:
-        raise ValueError("expected one or more models, such as timm:vit_small_patch16_224.dino")
-    named: dict[str, str] = {}
-    for entry in models:
-        before, equals, after = entry.partition("=")
-        # A spec has its colon before any = (random:vit?depth=6); a name has none.
-        name, spec = (before, after) if equals and ":" not in before else (entry, entry)
-        if name in named:
-            raise ValueError(f"two models are called {name!r}; name them: NAME=SPEC")
-        named[name] = spec
-    return named
 
 
 def _help() -> str:
@@ -267,13 +242,9 @@ def _help() -> str:
 
 
 def _recipes_help() -> str:
-    lines = ["usage: vitscope pretrain RECIPE [--FIELD VALUE ...] [--out FOLDER]", ""]
+    lines = ["usage: vitscope pretrain RECIPE|FILE.json [--FIELD VALUE ...] [--out FOLDER]", ""]
     lines += [f"  {name:<24} {(make.__doc__ or '').strip()}" for name, make in RECIPES.items()]
     return "\n".join([*lines, "", "Example: vitscope pretrain cifar10_hybrid --out runs/mine"])
-
-
-def _command() -> str:
-    return " ".join(["vitscope", *sys.argv[1:]])
 
 
 def _say(text: str) -> None:

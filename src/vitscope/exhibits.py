@@ -117,7 +117,7 @@ def _first_images(backbone: Backbone, source: Source, num_images: int) -> Images
     decoded = chain.from_iterable(batch.images for batch in batches)
     images = list(islice(decoded, num_images))
     require_images(source, len(images))
-    return torch.stack(images).to(backbone.device)
+    return torch.stack(images).to(backbone.device, backbone.dtype)
 
 
 def _pictures(images: Tensor, backbone: Backbone) -> np.ndarray:

@@ -281,3 +281,15 @@ def test_one_array_is_no_archive(tmp_path):
     path = (tmp_path / "one.npy").rename(tmp_path / "one.npz")
     with pytest.raises(ValueError, match="got a single array"):
         open_source(f"cifar10:{path}")
+
+
+def test_fingerprints_tell_images_of_one_name_apart(tmp_path):
+    black, grey = torch.zeros(3, 3, 5, 7), torch.full((3, 3, 5, 7), 0.5)
+    assert as_source(black).fingerprint() == as_source(black.clone()).fingerprint()
+    assert as_source(black).fingerprint() != as_source(grey).fingerprint()
+    for root, names in (("a", "12"), ("b", "13")):
+        write(tmp_path / root / "pictures", *(f"{name}.png" for name in names))
+    first, second = (open_source(f"folder:{tmp_path / root / 'pictures'}") for root in "ab")
+    assert first.fingerprint() != second.fingerprint()
+    part = open_source(f"folder:{tmp_path / 'a' / 'pictures'}?limit=1")
+    assert part.origin == first.name and part.name != first.name

@@ -56,10 +56,10 @@ def test_the_batch_size_changes_nothing():
 
 
 def test_layers_can_be_chosen_and_wrong_ones_are_refused():
-    table = vs.evaluate(SPEC, Labelled(30), Labelled(30), layers=[2])
+    table = vs.evaluate(SPEC, Labelled(30), Labelled(30, seed=1), layers=[2])
     assert set(table.frame["layer"]) == {2}
-    with pytest.raises(ValueError, match=r"layers from 0 to 2, got \[3\]"):
-        vs.evaluate(SPEC, Labelled(30), Labelled(30), layers=[3])
+    with pytest.raises(ValueError, match=r"layers 0 to 2: .*got \[3\]"):
+        vs.evaluate(SPEC, Labelled(30), Labelled(30, seed=1), layers=[3])
 
 
 def test_raw_pixels_are_probed_by_the_same_protocol():
@@ -106,5 +106,22 @@ def test_notes_tell_how_to_open_the_data_again():
     train, test = (f"world:independent?size=32&num_images=24&seed={seed}&limit=20" for seed in "01")
     table = vs.evaluate(SPEC, train, test)
     ((name, facts),) = table.notes["data"].items()
-    assert facts == {"num_images": 20, "spec": test}
+    assert (facts["num_images"], facts["spec"]) == (20, test)
     assert table.notes[f"probe {table.frame['model'].iloc[0]} on {name}"]["train"] == train
+
+
+def test_labels_without_names_are_counted():
+    images, labels = torch.rand(24, 3, 32, 32), torch.arange(24) % 3
+    train, test = TensorDataset(images[:16], labels[:16]), TensorDataset(images[16:], labels[16:])
+    table = vs.evaluate(SPEC, train, test)
+    (settings,) = (note for name, note in table.notes.items() if name.startswith("probe "))
+    assert settings["num_classes"] == 3
+    with pytest.raises(ValueError, match="expected other images to score a probe on"):
+        vs.evaluate(SPEC, train, train)
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float64])
+def test_models_of_another_precision_are_given_images_of_theirs(precision):
+    backbone = vs.load(SPEC)
+    backbone.module.to(precision)
+    assert len(vs.evaluate(backbone, Labelled(12), Labelled(9))) > 0

@@ -74,6 +74,11 @@ class FolderSource(Source):
         except DECODING_ERRORS as error:
             raise CorruptImage(str(file.relative_to(self.root)), _reason(error)) from error
 
+    def identity(self) -> bytes:
+        """See Source."""
+        files = [f"{f.relative_to(self.root)} {f.stat().st_size}" for f in self.files if f.exists()]
+        return "\n".join(files).encode()
+
     def take(self, positions: np.ndarray) -> "FolderSource":
         """See Source."""
         taken = object.__new__(FolderSource)

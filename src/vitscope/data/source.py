@@ -1,5 +1,6 @@
 """A Source: a map from a position to an image, and perhaps its label. All data comes as one."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,7 +54,11 @@ class Source(ABC):
     Attributes:
         skipped: (name, reason) of each image that could not be decoded, once each.
         spec: The text that opens this source again; empty if it was not opened from one.
+        origin: Name of the whole that this source is a part of; empty if it is whole itself.
     """
+
+    spec = ""
+    origin = ""
 
     def __init__(
         self,
@@ -67,7 +72,6 @@ class Source(ABC):
         self.class_names = tuple(class_names)
         self.size = size
         self.skipped: list[tuple[str, str]] = []
-        self.spec = ""
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -97,9 +101,20 @@ class Source(ABC):
         return Sample(self.image(position), label, int(position))
 
     def facts(self) -> dict[str, object]:
-        """What a report says of the data: images that could be decoded, and the spec if any."""
-        known: dict[str, object] = {"num_images": len(self) - len(self.skipped)}
+        """What a Table notes: number of images that could be decoded, fingerprint, spec if any."""
+        known: dict[str, object] = {
+            "num_images": len(self) - len(self.skipped),
+            "fingerprint": self.fingerprint(),
+        }
         return {**known, "spec": self.spec} if self.spec else known
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits: different for different images under one name."""
+        return hashlib.sha256(self.identity()).hexdigest()[:16]
+
+    def identity(self) -> bytes:
+        """What tells these images from others; the name, where it says it all."""
+        return (self.origin or self.name).encode()
 
     def check(self, position: int) -> None:
         """Raise IndexError unless the position is in 0 to `len(self) - 1`."""

@@ -113,6 +113,7 @@ def _integer(options: Mapping[str, str], name: str, default: int | None = None) 
 def _limited(source: Source, limit: int, seed: int) -> Source:
     order = np.argsort(counter_random.hashed(seed, np.arange(len(source))), kind="stable")
     taken = source.take(order[:limit])
+    taken.origin = source.name
     taken.name = f"{source.name}, {len(taken)} of {len(source)}"
     if seed:
         taken.name += f" (shuffle {seed})"

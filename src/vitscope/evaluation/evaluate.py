@@ -22,7 +22,7 @@ def evaluate(
     data: Source | str | Images | Dataset,
     test: Source | str | Images | Dataset | None = None,
     protocol: str = "linear_probe",
-    layers: Sequence[int] | str = "all",
+    layers: Sequence[int] | str | None = "all",
     batch_size: int = 256,
     device: str | None = None,
 ) -> Table:
@@ -46,15 +46,12 @@ def evaluate(
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"expected protocol from {', '.join(PROTOCOLS)}, got {protocol!r}")
-    if isinstance(layers, str) and layers != "all":
-        raise ValueError(f'expected layers="all" or depths such as [0, 6], got {layers!r}')
     train, scored = probe_sources(data, test)
     backbone = backbone if isinstance(backbone, Backbone) else load(backbone)
     if device is not None:
         backbone.to(device)
-    wanted = None if isinstance(layers, str) else layers
-    table = linear_probe(backbone, train, scored, wanted, batch_size)
-    table.notes |= {"models": {backbone.name: dict(backbone.facts)}, "versions": environment()}
+    table = linear_probe(backbone, train, scored, layers, batch_size)
+    table.notes |= {"models": {backbone.name: backbone.notes()}, "versions": environment()}
     return table
 
 
@@ -68,14 +65,23 @@ def probe_sources(
         test: Test images; None: what `test_spec(data)` gives.
 
     Raises:
-        ValueError: If there is no rule for the test images, or labels are missing or do not match.
+        ValueError: If there is no rule for the test images, they are the training images, or
+            labels are missing or do not match.
     """
     if test is None:
         if not isinstance(data, str):
             raise ValueError("give test images: only for data specs is there a rule for them")
+        as_source(data)  # first of all: is the spec right?
         test = test_spec(data)
     train, scored = as_source(data), as_source(test)
     require_same_classes(train, scored)
+    if (train.origin or train.name) == (scored.origin or scored.name) and (
+        (train.spec and scored.spec) or train.fingerprint() == scored.fingerprint()
+    ):
+        raise ValueError(
+            f"expected other images to score a probe on than it was fitted on, got {train.name} "
+            "twice; name other test images (of the world: another seed)"
+        )
     return train, scored
 
 
@@ -105,7 +111,10 @@ def test_spec(train: str) -> str:
         options["num_images"] = "2000"
         options.pop("limit", None)
     else:
-        raise ValueError(f"there is no rule for the test images of {train!r}; name them")
+        raise ValueError(
+            f"there is no rule for the test images of {train!r}; name them: --test SPEC, or "
+            "--probe TRAIN,TEST, or the argument test"
+        )
     return f"{kind}:{place}?" + "&".join(f"{name}={value}" for name, value in options.items())
 
 

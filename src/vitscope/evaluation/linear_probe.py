@@ -24,7 +24,7 @@ def linear_probe(
     backbone: Backbone,
     train: Source,
     test: Source,
-    layers: Sequence[int] | None = None,
+    layers: Sequence[int] | str | None = None,
     batch_size: int = 256,
 ) -> Table:
     """Ridge classifiers on every depth and pooling, fitted in one pass over the training images.
@@ -44,10 +44,7 @@ def linear_probe(
     Raises:
         ValueError: If labels are missing, differ between train and test, or are of one class.
     """
-    wanted = tuple(range(backbone.depth + 1)) if layers is None else tuple(layers)
-    if unknown := [layer for layer in wanted if not 0 <= layer <= backbone.depth]:
-        raise ValueError(f"expected layers from 0 to {backbone.depth}, got {unknown}")
-    spec = token_features(backbone, wanted)
+    spec = token_features(backbone, backbone.layers(layers))
     return _probe(spec, backbone.name, backbone, train, test, batch_size)
 
 
@@ -64,7 +61,7 @@ def _probe(
     classifiers, strengths, num_train = _fitted(spec, backbone, train, transform, batch_size)
     frames = []
     for images, labels, indices in evaluation_batches(test, transform, batch_size):
-        features = spec.extract(images.to(backbone.device)).cpu()
+        features = spec.extract(images.to(backbone.device, backbone.dtype)).float().cpu()
         for pooling, columns in spec.poolings.items():
             correct = classifiers[pooling].predictions(features[..., columns])[0] == labels
             frames.append(_rows(name, test.name, pooling, spec, correct, indices))
@@ -74,7 +71,7 @@ def _probe(
         "features": spec.description,
         "train": train.spec or train.name,
         "num_train": num_train,
-        "num_classes": len(train.class_names),
+        "num_classes": num_classes(train),
         "strengths": strengths,
     }
     notes = {
@@ -89,13 +86,13 @@ def _fitted(
     spec: FeatureSpec, backbone: Backbone, train: Source, transform: Transform, batch_size: int
 ) -> tuple[dict[str, RidgeClassifier], dict[str, list[float]], int]:
     """Per pooling the classifiers of all layers and their strengths; images fitted on."""
-    shape = len(spec.layers), len(train.class_names), spec.num_features
+    shape = len(spec.layers), num_classes(train), spec.num_features
     fitted, validation = RidgeStatistics.empty(*shape), RidgeStatistics.empty(*shape)
     held: list[tuple[Tensor, Tensor]] = []
     num_held = 0
     for images, labels, indices in evaluation_batches(train, transform, batch_size):
         assert labels is not None
-        features = spec.extract(images.to(backbone.device)).cpu()
+        features = spec.extract(images.to(backbone.device, backbone.dtype)).float().cpu()
         chosen = (indices % VALIDATION_EVERY == 0) & (num_held < MAX_VALIDATION)
         num_held += int(chosen.sum())
         fitted.add(features[:, ~chosen], labels[~chosen])
@@ -153,3 +150,8 @@ def require_same_classes(train: Source, test: Source) -> None:
     present = np.unique(np.asarray(train.labels))
     if len(present) < 2:
         raise ValueError(f"a probe needs at least two classes, {train.name} has {len(present)}")
+
+
+def num_classes(train: Source) -> int:
+    """Classes by name, or as many as the labels count where they have no names."""
+    return max(len(train.class_names), int(np.max(train.labels, initial=-1)) + 1)

@@ -1,6 +1,6 @@
 """A Backbone: any Vision Transformer, with what the rest of the package may assume of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -47,10 +47,47 @@ class Backbone:
         """Number of transformer blocks; tokens exist at layers 0 (embedding) to depth."""
         return len(self.blocks)
 
+    def notes(self) -> dict[str, object]:
+        """What a Table notes of the model: its facts, size and geometry."""
+        return {
+            **self.facts,
+            "num_parameters": sum(part.numel() for part in self.module.parameters()),
+            "depth": self.depth,
+            "num_heads": self.num_heads,
+            "embed_dim": self.embed_dim,
+            "image_size": "x".join(map(str, self.image_size)),
+            "patch_size": "x".join(map(str, self.patch_size)),
+            "num_prefix_tokens": self.num_prefix_tokens,
+        }
+
+    def layers(self, wanted: Sequence[int] | str | None) -> tuple[int, ...]:
+        """Depths that were asked for.
+
+        Args:
+            wanted: Depths from 0 (embedding) to `depth`; None or "all": all of them.
+
+        Raises:
+            ValueError: If one is no such depth, or there are none.
+        """
+        every = tuple(range(self.depth + 1))
+        if wanted is None or wanted == "all":
+            return every
+        if isinstance(wanted, Sequence) and wanted and all(layer in every for layer in wanted):
+            return tuple(wanted)  # pyright: ignore[reportReturnType]  # strings are not in `every`
+        raise ValueError(
+            f'{self.name} has layers 0 to {self.depth}: expected some of these, or "all"; got '
+            f"{wanted!r}"
+        )
+
     @property
     def device(self) -> torch.device:
         """Where the module is, and images must be."""
         return next(self.module.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating type of the module, and of the images that it takes."""
+        return next(part.dtype for part in self.module.parameters() if part.is_floating_point())
 
     def to(self, device: str) -> "Backbone":
         """Move the module, in place.

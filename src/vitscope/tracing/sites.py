@@ -70,6 +70,8 @@ def trace(backbone: Backbone, images: Images, sites: Collection[Site] = SITES) -
         ValueError: If the images have another size, a site did not fire exactly once in every
             block, or the tokens are not the prefix tokens and one per patch.
     """
+    if not isinstance(backbone, Backbone):
+        raise ValueError(f"expected a Backbone from vitscope.load, got {type(backbone).__name__}")
     if unknown := sorted(set(sites) - set(SITES)):
         raise ValueError(f"expected sites among {', '.join(SITES)}, got {', '.join(unknown)}")
     if images.ndim != 4 or tuple(images.shape[2:]) != backbone.image_size:
@@ -77,6 +79,13 @@ def trace(backbone: Backbone, images: Images, sites: Collection[Site] = SITES) -
         raise ValueError(
             f"expected images of shape (image, channel, {height}, {width}) for {backbone.name}, "
             f"got {tuple(images.shape)}"
+        )
+    convolutions = (part for part in backbone.module.modules() if isinstance(part, nn.Conv2d))
+    embedding = next(convolutions, None)  # of the patches: no ViT convolves before
+    if embedding is not None and embedding.in_channels != images.shape[1]:
+        raise ValueError(
+            f"{backbone.name} takes images of {embedding.in_channels} channels, got "
+            f"{images.shape[1]}; vitscope's sources give 3"
         )
     caught: dict[str, dict[int, list[Any]]] = {}
     with ExitStack() as stack:
