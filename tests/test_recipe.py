@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from vitscope.recipe import Optimisation, from_json
+from vitscope.recipe import Objective, Optimisation, from_json
 from vitscope.recipes import RECIPES
 
 
@@ -33,12 +33,30 @@ def test_what_is_no_recipe_is_refused(text):
 @pytest.mark.parametrize(
     ("part", "field", "value", "message"),
     [
-        ("architecture", "position", "sinecosine", "position: expected Literal.* got 'sinecosine'"),
+        (
+            "architecture",
+            "position",
+            "sinecosine",
+            "position: expected one of sincos, learned, relative, got",
+        ),
         ("architecture", "depth", "6", "depth: expected int, got '6'"),
         ("architecture", "depth", True, "depth: expected int, got True"),
         ("architecture", "patch_size", 0, "patch_size: expected 1 or more, got 0"),
         ("objective", "cl_weight", 1.5, "cl_weight: expected 0 to 1, got 1.5"),
-        ("objective", "mask_ratio", -0.1, "mask_ratio: expected 0 to 1"),
+        ("objective", "mask_ratio", -0.1, "mask_ratio: expected more than 0 and at most 1"),
+        ("objective", "mask_ratio", 0, "mask_ratio: expected more than 0 and at most 1, got 0"),
+        ("objective", "crop_min", 0.0, "^crop_min: expected more than 0 and at most 1, got 0.0"),
+        ("objective", "mim_crop_min", 0, "mim_crop_min: expected more than 0 and at most 1"),
+        ("objective", "mim_crop_min", 1.1, "mim_crop_min: expected more than 0 and at most 1"),
+        ("objective", "temperature", 0, "temperature: expected more than 0, got 0"),
+        ("objective", "temperature", float("nan"), "temperature: expected more than 0, got nan"),
+        ("architecture", "mlp_ratio", 0, "mlp_ratio: expected more than 0, got 0"),
+        ("optimisation", "base_lr", 0, "base_lr: expected more than 0, got 0"),
+        ("optimisation", "clip_norm", 0, "clip_norm: expected more than 0, got 0"),
+        ("architecture", "patch_size", 5, "image_size by patch_size to divide evenly, got 32 and"),
+        ("architecture", "num_heads", 3, "embed_dim by num_heads to divide evenly, got 128 and 3"),
+        ("objective", "mask_unit", 3, "side by mask_unit to divide evenly, got 8 and 3"),
+        ("optimisation", "batch_size", 1, "batch_size: expected 2 or more where cl_weight is abo"),
         ("optimisation", "batch_size", 0, "batch_size: expected 1 or more, got 0"),
         ("optimisation", "clip_norm", "none", "clip_norm: expected float . None, got 'none'"),
     ],
@@ -48,6 +66,20 @@ def test_a_value_of_another_type_or_range_is_refused_by_name(part, field, value,
     values[part][field] = value
     with pytest.raises(ValueError, match=message):
         from_json(json.dumps(values))
+
+
+def test_only_the_objective_that_needs_it_limits_mask_unit_and_batch_size():
+    simmim, moco = RECIPES["cifar10_simmim"](), RECIPES["cifar10_moco_v3"]()
+    alone = dataclasses.replace(simmim.optimisation, batch_size=1)
+    assert dataclasses.replace(simmim, optimisation=alone).optimisation.batch_size == 1
+    odd = dataclasses.replace(moco.objective, mask_unit=3)
+    assert dataclasses.replace(moco, objective=odd).objective.mask_unit == 3
+
+
+def test_limits_that_are_included_and_no_clipping_are_allowed():
+    whole = Objective(mask_ratio=1, crop_min=1, mim_crop_min=1, blur_scale=0, cl_weight=0)
+    assert whole.mask_ratio == 1
+    assert Optimisation(clip_norm=None, warmup_lr=0, weight_decay=0).clip_norm is None
 
 
 def test_the_learning_rate_follows_the_batch():

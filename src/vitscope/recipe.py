@@ -3,9 +3,36 @@
 import json
 import types
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 INFINITY = float("inf")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Allowed numbers: `low` (unless `above`, which leaves it out) to `high`."""
+
+    low: float
+    high: float = INFINITY
+    above: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return (self.low < value if self.above else self.low <= value) and value <= self.high
+
+    def __str__(self) -> str:
+        if self.high == INFINITY:
+            return f"more than {self.low:g}" if self.above else f"{self.low:g} or more"
+        if self.above:
+            return f"more than {self.low:g} and at most {self.high:g}"
+        return f"{self.low:g} to {self.high:g}"
+
+
+COUNT = Range(1)
+FREE = Range(0)
+POSITIVE = Range(0, above=True)
+SHARE = Range(0, 1)
+POSITIVE_SHARE = Range(0, 1, above=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +56,8 @@ class Architecture:
 
     def __post_init__(self) -> None:
         sizes = ("image_size", "patch_size", "embed_dim", "depth", "num_heads")
-        _require(self, dict.fromkeys(sizes, (1, INFINITY)))
-        _require(self, {"mlp_ratio": (0, INFINITY), "drop_path": (0, 1)})
+        ranges: dict[str, Range] = dict.fromkeys(sizes, COUNT)
+        _require(self, ranges | {"mlp_ratio": POSITIVE, "drop_path": SHARE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +84,12 @@ class Objective:
     """Smallest share of the image that a masked view shows."""
 
     def __post_init__(self) -> None:
-        counts = ("projector_hidden_dim", "projector_dim", "mask_unit")
-        shares = ("cl_weight", "momentum", "mask_ratio", "crop_min", "mim_crop_min")
-        _require(self, dict.fromkeys(counts, (1, INFINITY)) | dict.fromkeys(shares, (0, 1)))
-        _require(self, dict.fromkeys(("temperature", "blur_scale"), (0, INFINITY)))
+        ranges: dict[str, Range] = dict.fromkeys(
+            ("projector_hidden_dim", "projector_dim", "mask_unit"), COUNT
+        )
+        ranges |= dict.fromkeys(("cl_weight", "momentum"), SHARE)
+        ranges |= dict.fromkeys(("mask_ratio", "crop_min", "mim_crop_min"), POSITIVE_SHARE)
+        _require(self, ranges | {"temperature": POSITIVE, "blur_scale": FREE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +116,10 @@ class Optimisation:
     clip_norm: float | None = None
 
     def __post_init__(self) -> None:
-        _require(self, dict.fromkeys(("batch_size", "num_images", "lr_batch"), (1, INFINITY)))
-        _require(self, dict.fromkeys(("warmup", "milestone", "beta1", "beta2"), (0, 1)))
-        free = ("base_lr", "warmup_lr", "weight_decay", "clip_norm")
-        _require(self, dict.fromkeys(free, (0, INFINITY)))
+        ranges: dict[str, Range] = dict.fromkeys(("batch_size", "num_images", "lr_batch"), COUNT)
+        ranges |= dict.fromkeys(("warmup", "milestone", "beta1", "beta2"), SHARE)
+        ranges |= dict.fromkeys(("base_lr", "clip_norm"), POSITIVE)
+        _require(self, ranges | dict.fromkeys(("warmup_lr", "weight_decay"), FREE))
 
     @property
     def num_steps(self) -> int:
@@ -120,15 +149,41 @@ class Recipe:
     """Between two saves of the whole training state."""
 
     def __post_init__(self) -> None:
-        free = ("seed", "num_workers", "checkpoint_minutes")
-        _require(self, dict.fromkeys(free, (0, INFINITY)))
+        _require(self, dict.fromkeys(("seed", "num_workers", "checkpoint_minutes"), FREE))
+        self._require_parts_that_fit()
+
+    def _require_parts_that_fit(self) -> None:
+        sizes, unit = self.architecture, self.objective.mask_unit
+        _require_divisible("image_size by patch_size", sizes.image_size, sizes.patch_size)
+        _require_divisible("embed_dim by num_heads", sizes.embed_dim, sizes.num_heads)
+        if self.objective.cl_weight < 1:
+            side = sizes.image_size // sizes.patch_size
+            _require_divisible("the patches of a side by mask_unit", side, unit)
+        if self.objective.cl_weight > 0 and self.optimisation.batch_size < 2:
+            raise ValueError(
+                "batch_size: expected 2 or more where cl_weight is above 0 (the projector's batch "
+                f"norm compares images), got {self.optimisation.batch_size}"
+            )
 
     def to_json(self) -> str:
         """The whole recipe as indented JSON; `from_json` gives it back."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
 
-def from_json(text: str) -> Recipe:
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a file.
+
+    Raises:
+        ValueError: As `from_json`; the message begins with the path.
+        OSError: If there is no such file.
+    """
+    try:
+        return from_json(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def from_json(text: str | bytes) -> Recipe:
     """The recipe that `Recipe.to_json` wrote.
 
     Raises:
@@ -137,7 +192,7 @@ def from_json(text: str) -> Recipe:
     """
     try:
         values = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"expected a recipe as JSON; parsing failed: {error}") from error
     return _filled(Recipe, values, "recipe")
 
@@ -157,18 +212,24 @@ def _filled(kind: type, values: Any, where: str) -> Any:
     return kind(**values)
 
 
-def _require(part: Any, ranges: dict[str, tuple[float, float]]) -> None:
-    """Refuse values of another type than declared, or outside `ranges` (ends included)."""
+def _require(part: Any, ranges: dict[str, Range]) -> None:
+    """Refuse values of another type than declared, or outside `ranges`."""
     for name, declared in get_type_hints(type(part)).items():
         value = getattr(part, name)
         if not _fits(value, declared):
-            wanted = getattr(declared, "__name__", str(declared).replace("typing.", ""))
+            wanted = getattr(declared, "__name__", str(declared))
+            if get_origin(declared) is Literal:
+                wanted = f"one of {', '.join(get_args(declared))}"
             raise ValueError(f"{name}: expected {wanted}, got {value!r}")
-    for name, (low, high) in ranges.items():
+    for name, allowed in ranges.items():
         value = getattr(part, name)
-        if value is not None and not low <= value <= high:
-            bounds = f"{low:g} or more" if high == INFINITY else f"{low:g} to {high:g}"
-            raise ValueError(f"{name}: expected {bounds}, got {value!r}")
+        if value is not None and value not in allowed:
+            raise ValueError(f"{name}: expected {allowed}, got {value!r}")
+
+
+def _require_divisible(names: str, whole: int, part: int) -> None:
+    if whole % part:
+        raise ValueError(f"expected {names} to divide evenly, got {whole} and {part}")
 
 
 def _fits(value: Any, declared: Any) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from vitscope.recipe import Recipe, from_json
+from vitscope.recipe import Recipe, read_recipe
 
 REPORTED_PACKAGES = (
     "vitscope",
@@ -57,9 +57,19 @@ class Run:
         return self.folder / "log.jsonl"
 
     @property
+    def environment_path(self) -> Path:
+        """Versions, machine and thread count at the start."""
+        return self.folder / "environment.json"
+
+    @property
     def state_path(self) -> Path:
         """The state to resume from; present while the run is not complete."""
         return self.folder / "state.pt"
+
+    @property
+    def saved(self) -> bool:
+        """Whether there is anything to lose: a state or trained weights."""
+        return self.weights_path.exists() or self.state_path.exists()
 
     @property
     def complete(self) -> bool:
@@ -70,25 +80,28 @@ class Run:
         """The recipe that made this run.
 
         Raises:
-            ValueError: If the folder holds none, or it can't be read.
+            ValueError: If the folder holds none, or it can't be read (the message begins with
+                its path).
         """
         if not self.recipe_path.exists():
             raise ValueError(
                 f"expected a run folder with recipe.json at {self.folder}; "
                 "make one with `vitscope pretrain`"
             )
-        return from_json(self.recipe_path.read_text())
+        return read_recipe(self.recipe_path)
 
     def log(self) -> list[dict[str, float]]:
-        """Logged steps in order; a line cut off by a crash is left out."""
+        """Logged steps in order; a damaged line (cut off by a crash, say) is left out."""
         if not self.log_path.exists():
             return []
         entries = []
-        for line in self.log_path.read_text().splitlines():
+        for line in self.log_path.read_text("utf-8", errors="replace").splitlines():
             try:
-                entries.append(json.loads(line))
+                entry = json.loads(line)
             except json.JSONDecodeError:
                 continue
+            if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+                entries.append(entry)
         return entries
 
 
@@ -107,9 +120,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except Exception as error:
-        temporary.unlink(missing_ok=True)
         kept = "the previous file is intact" if path.exists() else "there was none before"
         raise OSError(f"writing {path} failed ({error}); {kept}. Free some space?") from error
+    finally:
+        temporary.unlink(missing_ok=True)  # after an interrupt too
 
 
 def environment() -> dict[str, str]:

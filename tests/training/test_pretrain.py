@@ -147,7 +147,7 @@ def test_a_damaged_state_is_named(tmp_path, monkeypatch):
         stop_after(patch, 2)
         run = pretrain(tiny(), tmp_path / "run", quiet=True)
     run.state_path.write_bytes(run.state_path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"state\.pt, but it can't be read"):
+    with pytest.raises(ValueError, match=r"state\.pt, but it can't be used"):
         pretrain(tiny(), tmp_path / "run", quiet=True)
 
 
@@ -187,7 +187,10 @@ def test_weights_that_are_not_finite_never_replace_a_state(tmp_path):
     [
         ({"data": "folder:/nowhere"}, "nowhere"),
         ({"data": "world:independent?num_images=3"}, "at least batch_size"),
-        ({"architecture": dataclasses.replace(tiny().architecture, image_size=33)}, "evenly"),
+        (
+            {"architecture": dataclasses.replace(tiny().architecture, embed_dim=6, num_heads=3)},
+            "by 4",
+        ),
     ],
 )
 def test_a_run_that_cannot_start_leaves_no_folder(tmp_path, change, message):

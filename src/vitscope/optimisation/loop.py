@@ -4,6 +4,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -73,15 +74,28 @@ def optimise(
 
 
 class StopRequest:
-    """While entered, Ctrl-C or SIGTERM asks to stop after the running step; a second insists."""
+    """While entered, Ctrl-C or SIGTERM asks to stop after the running step; a second insists.
+
+    While saving none insists: the run ends as soon as its files are in place.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._saving = False
         self._previous: dict[int, Any] = {}
 
     def __call__(self) -> bool:
         """Whether a signal came."""
         return self.received is not None
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Let the block come to its end, whatever signals arrive."""
+        self._saving = True
+        try:
+            yield
+        finally:
+            self._saving = False
 
     def __enter__(self) -> "StopRequest":
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -98,6 +112,6 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
+        if self.received is not None and not self._saving:
             raise KeyboardInterrupt
         self.received = number

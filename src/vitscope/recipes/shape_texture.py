@@ -1,7 +1,10 @@
 """The bundled reference encoders: three objectives on the world of shapes and textures.
 
 Command:   vitscope pretrain shape_texture_moco_v3   (likewise _simmim, _hybrid)
-Hardware:  one core of an AVX-512 server CPU
+Hardware:  one core of an AVX-512 server CPU with bf16
+Time:      MoCo v3 55, SimMIM 17, hybrid 72 minutes beside other work
+Result:    best linear probe of shape / texture, %: MoCo v3 45.5 / 72.0, SimMIM 50.5 / 36.5,
+           hybrid 41.9 / 70.9, random initialisation 36.5 / 39.8 (benchmarks/bundle_encoders.py)
 """
 
 from vitscope.recipe import Architecture, Objective, Optimisation, Recipe

@@ -24,7 +24,13 @@ from vitscope.optimisation.precision import explicit_attention, fabric_for
 from vitscope.recipe import Recipe
 from vitscope.runs import Run, write_atomically
 from vitscope.training.progress import Progress
-from vitscope.training.state import load_state, prepare_folder, require_same_recipe, save_state
+from vitscope.training.state import (
+    load_state,
+    prepare_folder,
+    require_same_recipe,
+    save_state,
+    warn_of_other_threads,
+)
 
 
 def pretrain(
@@ -61,13 +67,16 @@ def pretrain(
     module, optimizer = fabric.setup(objective, adamw(objective, recipe.optimisation))
     prepare_folder(recipe, run)  # from here on nothing can be wrong with what was asked
     start = load_state(run, objective, optimizer)  # after the setup, which moved the weights
+    if start > 0:
+        warn_of_other_threads(run)
     with StopRequest() as stopped, Progress(run, recipe, start, quiet) as progress:
         training = Training(run, recipe, fabric, objective, module, optimizer, batches)
         step = training.continued(start, progress, stopped)
-        save_state(run, objective, optimizer, step)
-        if step == recipe.optimisation.num_steps:
-            save_weights(run, objective)
-            run.state_path.unlink()
+        with stopped.saving():
+            save_state(run, objective, optimizer, step)
+            if step == recipe.optimisation.num_steps:
+                save_weights(run, objective)
+                run.state_path.unlink()
     if batches.source.skipped:
         print(f"vitscope: {skipped_summary(batches.source)}", file=sys.stderr)
     return run
@@ -94,7 +103,8 @@ class Training:
             nonlocal saved
             progress.update(step, terms, waited, self.optimizer.param_groups[0]["lr"])
             if time.monotonic() - saved > 60 * self.recipe.checkpoint_minutes:
-                save_state(self.run, self.objective, self.optimizer, step)
+                with stopped.saving():
+                    save_state(self.run, self.objective, self.optimizer, step)
                 saved = time.monotonic()
 
         return optimise(

@@ -4,8 +4,10 @@ import json
 import time
 from types import TracebackType
 
+from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 
 from vitscope.recipe import Recipe
 from vitscope.runs import Run, write_atomically
@@ -14,9 +16,12 @@ NUM_LOG_LINES = 500  # enough for a smooth curve, small enough to commit beside 
 
 
 class Progress:
-    """Progress bar (loss, images/s, data wait, time left) and log.jsonl."""
+    """Progress bar (loss, images/s, data wait, time left; fits 80 columns) and log.jsonl."""
 
-    def __init__(self, run: Run, recipe: Recipe, start: int, quiet: bool) -> None:
+    def __init__(
+        self, run: Run, recipe: Recipe, start: int, quiet: bool, console: Console | None = None
+    ) -> None:
+        self.name = recipe.name
         self.batch_size = recipe.optimisation.batch_size
         self.num_steps = recipe.optimisation.num_steps
         self.every = -(-self.num_steps // NUM_LOG_LINES)
@@ -28,17 +33,18 @@ class Progress:
         self._keep_log_until(run, start)
         self._log = run.log_path.open("a")  # open until __exit__
         self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total} steps"),
-            TextColumn("loss {task.fields[loss]}  {task.fields[rate]} images/s"),
-            TextColumn("data wait {task.fields[wait]}"),
-            TimeRemainingColumn(),
+            BarColumn(bar_width=24),  # what the others leave of 80; gives way where they are long
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("loss {task.fields[loss]}"),
+            TextColumn("{task.fields[rate]} img/s"),
+            TextColumn("wait {task.fields[wait]}"),
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+            console=console,
             disable=quiet,
             refresh_per_second=2,
         )
         self._task = self._bar.add_task(
-            recipe.name, total=self.num_steps, completed=start, loss="-", rate="-", wait="-"
+            self.name, total=self.num_steps, completed=start, loss="-", rate="-", wait="-"
         )
 
     def update(self, step: int, terms: dict[str, float], waited: float, lr: float) -> None:
@@ -67,6 +73,8 @@ class Progress:
         self._since = time.perf_counter()
 
     def __enter__(self) -> "Progress":
+        if not self._bar.disable:  # a line of its own: names are long, and the bar needs room
+            self._bar.console.print(self.name, markup=False, highlight=False)
         self._bar.start()
         return self
 
