@@ -39,6 +39,55 @@ def test_a_file_that_is_no_table_is_named(tmp_path, content):
         Table.load(tmp_path / "t.parquet")
 
 
+def test_a_table_that_is_not_there_is_said_to_be_missing(tmp_path):
+    with pytest.raises(ValueError, match=r"at .*nothing\.parquet; there is no such file"):
+        Table.load(tmp_path / "nothing.parquet")
+    with pytest.raises(ValueError, match="it is a folder"):
+        Table.load(tmp_path)
+
+
+def test_a_folder_in_the_place_of_a_table_is_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "out").mkdir()
+    table = Table(rows().frame, {}, (Exhibit("maps", "a", {"x": np.zeros(2)}),))
+    with pytest.raises(ValueError, match="expected a file to write, got a folder"):
+        table.save(tmp_path / "out")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out"]
+    (tmp_path / "maps--a.npz").mkdir()
+    with pytest.raises(ValueError, match="expected a file to write, got a folder"):
+        table.exhibits[0].save(tmp_path)
+
+
+def test_a_table_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+    path = rows().save(tmp_path / "t.parquet")
+    before = path.read_bytes()
+
+    def full(frame, target, **options):
+        target.write_bytes(b"PAR1 cut off")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    with pytest.raises(OSError, match="the previous file is intact"):
+        rows("b").save(path)
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["t.parquet"]
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "changed", "npy", "no facts"])
+def test_a_damaged_exhibit_is_named(tmp_path, damage):
+    path = Exhibit("maps", "a", {"x": np.random.default_rng(0).random(999)}).save(tmp_path)
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    contents = {"empty": b"", "text": b"no exhibit", "cut": whole[:middle]}
+    contents["changed"] = whole[:middle] + bytes(50) + whole[middle + 50 :]
+    if damage in contents:
+        path.write_bytes(contents[damage])
+    else:
+        with open(path, "wb") as file:
+            (np.save if damage == "npy" else np.savez)(file, np.zeros(3))
+    with pytest.raises(ValueError, match=r"expected an exhibit \(NPZ\) at .*maps--a\.npz"):
+        Exhibit.load(path)
+
+
 def test_select_takes_values_lists_and_null():
     table = concat([rows("a"), rows("b"), rows("c")])
     assert set(table.select(model="b").frame["model"]) == {"b"}

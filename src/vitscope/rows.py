@@ -88,6 +88,7 @@ class Rows:
     def _baseline_rows(self, declared: Measure) -> pd.DataFrame:
         value = declared.baseline(self.backbone.grid)
         row = {"model": "uniform attention", "measure": declared.name, "site": "attention"}
+        row["other_model"] = self.backbone.name  # whose grid it is: another grid, another value
         return pd.DataFrame({**row, "value": [value]})
 
 

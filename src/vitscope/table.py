@@ -8,6 +8,7 @@ paired.
 
 import json
 import re
+import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from vitscope.bootstrap import group_intervals
+from vitscope.runs import write_atomically
 
 CATEGORIES = (
     "model",
@@ -78,22 +80,61 @@ class Exhibit:
     labels: Mapping[str, object] = field(default_factory=dict)
 
     def save(self, folder: Path) -> Path:
-        """Write as one compressed .npz in `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write as one compressed .npz in `folder`.
+
+        Raises:
+            ValueError: If a folder has the file's name.
+            OSError: If writing fails; a file that was there before is kept.
+        """
         path = folder / f"{self.name}--{_slug(self.model)}.npz"
+        _refuse_folder(path)
         facts = json.dumps({"name": self.name, "model": self.model, "labels": dict(self.labels)})
-        with open(path.with_name(path.name + ".partial"), "wb") as file:
-            np.savez_compressed(file, _facts=np.array(facts), **self.arrays)  # type: ignore[arg-type]
-        path.with_name(path.name + ".partial").replace(path)
+
+        def write(partial: Path) -> None:
+            with open(partial, "wb") as file:  # a path would get the suffix .npz
+                np.savez_compressed(file, _facts=np.array(facts), **self.arrays)  # type: ignore[arg-type]
+
+        write_atomically(path, write)
         return path
 
     @staticmethod
     def load(path: Path) -> "Exhibit":
-        """Read what `save` wrote; nothing in the file is executed."""
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files if name != "_facts"}
-            facts = json.loads(str(archive["_facts"]))
-        return Exhibit(facts["name"], facts["model"], arrays, facts["labels"])
+        """Read what `save` wrote; nothing in the file is executed.
+
+        Raises:
+            ValueError: If the file is damaged or is no exhibit.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files if name != "_facts"}
+                facts = json.loads(str(archive["_facts"]))
+            return Exhibit(facts["name"], facts["model"], arrays, facts["labels"])
+        except DAMAGED as error:
+            raise ValueError(
+                f"expected an exhibit (NPZ) at {path}; reading it failed ({error}); measure again, "
+                "or remove the file to go without its pictures"
+            ) from error
+
+
+# What numpy, zipfile and json raise for files that are cut off, changed or of another kind.
+DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise ValueError(
+            f"expected a file to write, got a folder: {path}; name a file in it, "
+            f"such as {path / 'results.parquet'}"
+        )
 
 
 def _slug(text: str) -> str:
@@ -137,13 +178,16 @@ class Table:
         return Table(self.frame[keep], self.notes, self.exhibits)
 
     def save(self, path: str | Path) -> Path:
-        """Write PATH (Parquet) and the exhibits beside it; a half-written file replaces nothing."""
+        """Write PATH (Parquet) and the exhibits beside it; a half-written file replaces nothing.
+
+        Raises:
+            ValueError: If there is a folder at `path`; nothing is written then.
+            OSError: If writing fails; a file that was there before is kept.
+        """
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".partial")
+        _refuse_folder(path)
         self.frame.attrs = {"vitscope": self.notes}
-        self.frame.to_parquet(temporary, index=False)
-        temporary.replace(path)
+        write_atomically(path, lambda partial: self.frame.to_parquet(partial, index=False))
         for old in _exhibits_folder(path).glob("*.npz"):
             old.unlink()
         for exhibit in self.exhibits:
@@ -157,6 +201,12 @@ class Table:
         Raises:
             ValueError: If the file is missing, is no Parquet file or has unknown columns.
         """
+        if not Path(path).is_file():
+            there = "it is a folder" if Path(path).is_dir() else "there is no such file"
+            raise ValueError(
+                f"expected a Table (Parquet) at {path}; {there}; "
+                "name the file that a measurement wrote"
+            )
         try:
             frame = pd.read_parquet(path)
         except (OSError, ValueError) as error:

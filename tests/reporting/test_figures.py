@@ -88,6 +88,8 @@ def test_a_spectrum_has_one_line_per_depth(summary):
     assert len(drawn.lines) == 8
     assert len({to_hex(line.get_color()) for line in drawn.lines}) == 8
     assert drawn.get_xlabel() == "π rad/patch"
+    drawn = figures.spectrum(rows.assign(coordinate_unit="π"), axes())
+    assert drawn.get_xlabel() == "spatial frequency (units of π)"
 
 
 def test_each_seed_has_its_own_line_and_name(summary):
@@ -204,6 +206,16 @@ def test_models_that_saw_other_images_get_pictures_of_their_own():
     apart = list(pictures.attention_pictures([first, other]))
     assert [len(p.exhibits) for p in together] == [2, 2]
     assert [len(p.exhibits) for p in apart] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("depth", "lengths"), [(12, [6, 6]), (7, [4, 3]), (6, [6]), (13, [5, 5, 3])]
+)
+def test_maps_of_many_depths_come_in_parts_of_about_the_same_length(depth, lengths):
+    maps = np.zeros((1, 1, depth, 2, 3))
+    picture = pictures.AttentionPicture(0, (Exhibit("attention_maps", "A", {"maps": maps}),))
+    assert [len(part) for part in picture.parts] == lengths
+    assert [layer for part in picture.parts for layer in part] == list(range(depth))
 
 
 def test_rows_behind_a_picture_are_its_weights():

@@ -55,6 +55,29 @@ def test_one_name_for_two_models_is_refused():
         gathered([first, second])
 
 
+def test_one_name_for_two_sets_of_images_is_refused():
+    """They would be paired image by image as if they were the same."""
+    noted = [{"data": {"tensor": {"num_images": 1, "fingerprint": text}}} for text in ("aa", "bb")]
+    first, second = (Table(rows(model=[m]), n) for m, n in zip("AB", noted, strict=True))
+    with pytest.raises(ValueError, match="'tensor', got 2 with different images"):
+        gathered([first, second])
+    same = Table(rows(model=["B"]), noted[0])
+    unknown = Table(rows(model=["C"]), {"data": {"tensor": {"num_images": 1}}})
+    assert len(gathered([first, same, unknown])) == 3
+
+
+@pytest.mark.parametrize("name", ["chance", "raw pixels", "uniform attention"])
+def test_a_model_with_the_name_of_a_baseline_is_refused(name):
+    measured = Table(rows(model=[name], layer=[1]))
+    noted = Table(rows(model=[name]), notes_of(name, spec="a"))
+    shown = Table(exhibits=(Exhibit("other", name, {"x": np.zeros(1)}),))
+    trained = Table(rows(), {"training": {name: []}})
+    for table in (measured, noted, shown, trained):
+        with pytest.raises(ValueError, match=f"'{name}', which is the name of a baseline"):
+            gathered(table)
+    assert len(gathered(Table(rows(model=[name])))) == 1  # the baseline itself
+
+
 def test_the_first_of_two_exhibits_of_one_name_is_kept():
     exhibits = [Exhibit("other", "CL", {"x": np.full(1, value)}) for value in (3, 5)]
     table = gathered([Table(rows(), {}, (exhibit,)) for exhibit in exhibits])

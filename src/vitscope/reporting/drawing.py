@@ -17,13 +17,14 @@ from matplotlib.lines import Line2D
 from vitscope.reporting import figures
 from vitscope.reporting.plates import Plate
 from vitscope.reporting.style import FAINT, RC, Look, depth_colour
-from vitscope.reporting.wording import shortened, value_text
+from vitscope.reporting.wording import shortened, value_label, value_text
 
 # Inches. Two columns of a desktop page show a panel 1.4 times as large, a phone about as it is,
 # so that text of 9.5 pt stays readable on both.
 WIDE, NARROW = (4.7, 3.2), (3.7, 2.8)
 LEFT, RIGHT, BOTTOM, TOP = 0.52, 0.08, 0.5, 0.34  # around the axes, for ticks and labels
 HEAD, LEGEND_LINE = 0.5, 0.22
+MOST_LEGEND = 40  # characters of a name in the legend; more is wider than one panel
 DPI = 180  # twice a usual screen's pixels; 7 cm wide in print
 
 
@@ -62,7 +63,7 @@ def drawn(plate: Plate, looks: Mapping[str, Look], folder: Path) -> Drawing:
             left, top = size[0] * (place % columns), HEAD + size[1] * (place // columns)
             axes = figure.add_axes(_axes_box(left, top, size, (width, height)))
             panels[label] = plate.draw(rows, axes, looks)
-            _name_axis(axes, plate.unit, label, size[0])
+            _name_axis(axes, value_label(plate.unit, plate.measure), label, size[0])
             boxes[label] = (left * 72, top * 72, size[0] * 72, size[1] * 72)
         if plate.share_values:
             _share_values(list(panels.values()))
@@ -97,10 +98,10 @@ def _axes_box(
     return (left + LEFT) / whole[0], bottom / whole[1], width / whole[0], height / whole[1]
 
 
-def _name_axis(axes: Axes, unit: str, panel: str, width: float) -> None:
-    """The unit stands above the value axis, level, where it is read without turning the head."""
+def _name_axis(axes: Axes, label: str, panel: str, width: float) -> None:
+    """The label stands above the value axis, level, where it is read without turning the head."""
     left = -LEFT / (width - LEFT - RIGHT) + 0.01
-    axes.set_title(unit, loc="left", x=left, fontsize=9.5, color=FAINT, pad=8)
+    axes.set_title(label, loc="left", x=left, fontsize=9.5, color=FAINT, pad=8)
     if panel:
         name = axes.text(
             0.98, 0.95, shortened(panel), ha="right", va="top", transform=axes.transAxes
@@ -128,12 +129,13 @@ def _legend(plate: Plate, looks: Mapping[str, Look]) -> tuple[list[Line2D], list
         shown = sorted({0, depth // 3, 2 * depth // 3, depth} & set(plate.rows["layer"]))
         lines = [Line2D([], [], color=depth_colour(layer, depth)) for layer in shown]
         return lines, [f"depth {layer}" for layer in shown]
-    lines = [
-        Line2D([], [], color=looks[m].colour, ls=looks[m].line, marker=looks[m].marker, ms=5)
-        for m in plate.models
-    ]
-    # matplotlib hides names that begin with an underscore
-    return lines, [shortened(m.lstrip("_")) or "model" for m in plate.models]
+    lines, names = [], []
+    for entry in figures.legend(plate.rows, looks):
+        look = entry.look
+        lines.append(Line2D([], [], color=look.colour, ls=look.line, marker=look.marker, ms=5))
+        # matplotlib hides names that begin with an underscore
+        names.append(shortened(entry.name.lstrip("_"), MOST_LEGEND) or "model")
+    return lines, names
 
 
 def _readings(axes: Axes, plate: Plate, label: str) -> list[tuple[float, str]]:

@@ -7,6 +7,9 @@ import pandas as pd
 
 from vitscope.reporting.best_probe import CHOICE
 from vitscope.reporting.gather import part
+from vitscope.reporting.levels import levels, parts_by_grid
+from vitscope.reporting.style import UNIFORM
+from vitscope.reporting.uniform import DISTANCE
 from vitscope.reporting.wording import (
     axis_label,
     count_text,
@@ -17,6 +20,11 @@ from vitscope.reporting.wording import (
     value_text,
 )
 from vitscope.table import Table
+
+OWN_GRID = (
+    "The models differ in input size or patch grid, and so does the attention distance of uniform "
+    "attention: compare each distance in px with the one of uniform attention of the same model."
+)
 
 
 @dataclass(frozen=True)
@@ -63,10 +71,13 @@ def late_table(summary: pd.DataFrame, models: Sequence[str], declared: Mapping) 
         unit = summary.loc[summary["measure"] == measure, "unit"].iloc[0]
         heads.append(axis_label(title_of(measure, declared), unit))
     remarks = [""] * len(summary)
+    is_uniform = (summary["measure"] == DISTANCE) & (summary["model"] == UNIFORM)
+    distances = summary[is_uniform]
     return KeyTable(
         "Late layers (last third of depth)",
         heads,
         _lines(summary.assign(column=summary["measure"], remark=remarks), columns, models),
+        OWN_GRID if any(level.models for level in levels(distances)) else "",
     )
 
 
@@ -102,9 +113,10 @@ def _lines(
             here = rows[(rows["model"] == model) & (rows["dataset"] == dataset)]
             if here.empty:
                 continue
-            found = {row["column"]: _cell(row, spans[row["column"]]) for _, row in here.iterrows()}
-            label = f"{model} · {dataset}" if several else model
-            lines.append((label, model, [found.get(name, Cell()) for name in columns]))
+            for name, rows_ in parts_by_grid(here, columns).items():
+                found = {r["column"]: _cell(r, spans[r["column"]]) for _, r in rows_.iterrows()}
+                label = f"{name} · {dataset}" if several else name
+                lines.append((label, model, [found.get(each, Cell()) for each in columns]))
     return lines
 
 
@@ -119,7 +131,7 @@ def _cell(row: pd.Series, span: tuple[float, float]) -> Cell:
 
 
 def model_facts(table: Table, models: Sequence[str]) -> list[dict[str, str]]:
-    """Per model with notes: name, spec, depth, heads, parameters, and the start of its hash."""
+    """Per model with notes: name, spec, depth, heads, sizes, parameters, hash and card."""
     found = []
     for name in models:
         facts = part(table.notes, "models").get(name)
@@ -132,12 +144,19 @@ def model_facts(table: Table, models: Sequence[str]) -> list[dict[str, str]]:
                 "spec": plain_text(facts.get("spec", "–")),
                 "depth": plain_text(facts.get("depth", "–")),
                 "heads": plain_text(facts.get("num_heads", "–")),
+                "image_size": _pixels(facts.get("image_size")),
+                "patch_size": _pixels(facts.get("patch_size")),
                 "parameters": count_text(number) if isinstance(number, int | float) else "–",
                 "sha256": plain_text(facts.get("sha256", "")),
                 "card": json_text(facts["card"]) if facts.get("card") else "",
             }
         )
     return found
+
+
+def _pixels(size: object) -> str:
+    """A size noted as "height x width", in pixels."""
+    return f"{plain_text(size).replace('x', ' × ')} px" if size else "–"
 
 
 def data_facts(table: Table) -> list[dict[str, str]]:

@@ -1,13 +1,16 @@
 """One function per kind of figure, each `(rows, axes) -> axes`; rows come from `Table.summary`."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from vitscope.reporting.levels import levels
 from vitscope.reporting.style import PAPER, Look, depth_colour, looks_of
+from vitscope.reporting.wording import coordinate_label
 
 BAND = 0.16  # opacity: three overlapping bands still show the lines and the grid
 
@@ -18,7 +21,7 @@ def depth_curve(rows: pd.DataFrame, axes: Axes, looks: Mapping[str, Look] | None
     Args:
         rows: Columns model, seed, site, layer, mean, low, high. Rows of site "after_attention" lie
             half a step before the block they are in and are hollow; rows without a layer are
-            baselines and become horizontal lines.
+            baselines and become horizontal lines, one per distinct value (see `levels`).
         axes: Where to draw.
         looks: The look of each model; by default in order of appearance.
 
@@ -30,9 +33,12 @@ def depth_curve(rows: pd.DataFrame, axes: Axes, looks: Mapping[str, Look] | None
     for model, line in series(rows):
         look, group = looks[model], f"series-{places[model]}"
         if line["layer"].isna().all():
-            for value in np.unique(line["mean"]):
-                drawn = axes.axhline(value, color=look.colour, ls=look.line, lw=1.2, zorder=1.5)
-                drawn.set_gid(group)
+            for level in levels(line):
+                look = level.look(looks)
+                drawn = axes.axhline(
+                    level.value, color=look.colour, ls=look.line, lw=1.2, zorder=1.5
+                )
+                drawn.set_gid(f"series-{places[level.owner(looks)]}")
             continue
         x = depth_of(line)
         order = 2.5 if look.is_trained else 2
@@ -77,8 +83,7 @@ def spectrum(rows: pd.DataFrame, axes: Axes, looks: Mapping[str, Look] | None = 
             line["coordinate"], line["low"], line["high"], color=colour, alpha=BAND / 2, lw=0
         )
         axes.plot(line["coordinate"], line["mean"], color=colour, lw=1.5)
-    unit = rows["coordinate_unit"].iloc[0]
-    axes.set_xlabel(str(unit) if isinstance(unit, str) else "coordinate")
+    axes.set_xlabel(coordinate_label(rows["coordinate_unit"].iloc[0]))
     return axes
 
 
@@ -139,3 +144,30 @@ def _mark(line: pd.DataFrame, axes: Axes, look: Look, group: str) -> None:
             zorder=3,
         )
         drawn.set_gid(group)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a legend.
+
+    Args:
+        name: Of a model or a baseline.
+        look: Of its line.
+        owner: The name in `looks` whose group of lines it belongs to.
+        value: Of a baseline, which is one number.
+    """
+
+    name: str
+    look: Look
+    owner: str
+    value: float | None = None
+
+
+def legend(rows: pd.DataFrame, looks: Mapping[str, Look]) -> Iterator[Entry]:
+    """One entry per model, and per distinct value of each baseline."""
+    for model, each in rows.groupby("model", sort=False):
+        if "layer" not in each or each["layer"].notna().any():
+            yield Entry(str(model), looks[str(model)], str(model))
+            continue
+        for level in levels(each):
+            yield Entry(level.name, level.look(looks), level.owner(looks), level.value)

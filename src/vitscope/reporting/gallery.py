@@ -33,7 +33,9 @@ def attention_entries(
     """One entry per image: per query the marked image, and a strip of maps per model."""
     ordered = sorted(exhibits, key=lambda exhibit: models.index(exhibit.model))
     entries = []
-    for number, picture in enumerate(attention_pictures(ordered), start=1):
+    pictures = list(attention_pictures(ordered))
+    several = len({picture.seen_by for picture in pictures}) > 1
+    for number, picture in enumerate(pictures, start=1):
         name = f"attention_maps-{number}"
         lines = len(picture.queries) * len(picture.exhibits)
         longest = max(len(shortened(exhibit.model)) for exhibit in picture.exhibits)
@@ -46,9 +48,10 @@ def attention_entries(
         entries.append(
             {
                 "name": name,
-                "depths": range(1, picture.depth + 1),
+                "depth": picture.depth,
+                "parts": [[depth + 1 for depth in part] for part in picture.parts],
                 "queries": [_query(picture, query) for query in range(len(picture.queries))],
-                "caption": f"Image {picture.index + 1}. {_rest(picture)}".strip(),
+                "caption": _caption(picture, several),
                 "data": [("CSV", f"data/{name}.csv"), *arrays],
             }
         )
@@ -62,19 +65,36 @@ def _query(picture: AttentionPicture, query: int) -> dict[str, object]:
     strips = []
     for exhibit in picture.exhibits:
         maps = picture.maps(exhibit, query)
-        near = (maps.reshape(len(maps), -1).max(axis=1) * rows * columns).round(1)
-        strips.append(
+        parts = [maps[part.start : part.stop] for part in picture.parts if part.start < len(maps)]
+        images = [
             {
-                "model": exhibit.model,
-                "image": strip_uri(strip(maps, picture.queries[query])),
-                "width": 100 * len(maps) / picture.depth,
-                "alt": f"{exhibit.model}: attention from {where}, depth 1 to {len(maps)}; the "
-                f"largest weight is {near[0]:g} times uniform at depth 1 and {near[-1]:g} times "
-                f"at depth {len(maps)}.",
+                "depths": range(part.start + 1, part.start + len(found) + 1),
+                "image": strip_uri(strip(found, picture.queries[query])),
+                "alt": f"{exhibit.model}: attention from {where}, {_peaks(found, part.start + 1)}",
             }
-        )
+            for part, found in zip(picture.parts, parts, strict=False)  # others may be deeper
+        ]
+        strips.append({"model": exhibit.model, "parts": images})
     alt = f"Image {picture.index + 1} with a square around the patch at {where}."
     return {"image": data_uri(picture.image(query)), "alt": alt, "strips": strips}
+
+
+def _peaks(maps: np.ndarray, first: int) -> str:
+    """The largest weights at both ends of a run of depths, for those who do not see the maps."""
+    peaks = maps.reshape(len(maps), -1).max(axis=1) * maps[0].size
+    last = first + len(maps) - 1
+    if first == last:
+        return f"depth {first}; the largest weight is {peaks[0]:.3g} times uniform."
+    return (
+        f"depth {first} to {last}; the largest weight is {peaks[0]:.3g} times uniform at depth "
+        f"{first} and {peaks[-1]:.3g} times at depth {last}."
+    )
+
+
+def _caption(picture: AttentionPicture, several: bool) -> str:
+    """Which image; and which models see it, where not all of them see the same one."""
+    seen = f", {picture.seen_by}" if several else ""
+    return f"Image {picture.index + 1}{seen}. {_rest(picture)}".strip()
 
 
 def _rest(picture: AttentionPicture) -> str:

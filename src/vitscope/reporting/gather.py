@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vitscope.reporting.style import BASELINES
 from vitscope.table import Exhibit, Table, concat
 
 RANDOM = "random weights"  # what models of the source `random:` note as their branch
@@ -33,7 +34,8 @@ def gathered(tables: Table | Sequence[Table]) -> Table:
         first is kept.
 
     Raises:
-        ValueError: If there is no Table or no row, or if one name stands for two models.
+        ValueError: If there is no Table or no row, if one name stands for two models or for two
+            sets of images, or if a model has the name of a baseline.
     """
     tables = [tables] if isinstance(tables, Table) else list(tables)
     table = concat(tables)
@@ -43,6 +45,8 @@ def gathered(tables: Table | Sequence[Table]) -> Table:
             "measure a model first"
         )
     _refuse_namesakes(tables)
+    _refuse_other_images(table)
+    _refuse_reserved(table)
     for exhibit in table.exhibits:
         _check(exhibit)
     exhibits: dict[tuple[str, str], Exhibit] = {}
@@ -99,3 +103,29 @@ def _refuse_namesakes(tables: Sequence[Table]) -> None:
                     f"expected one model called {name!r}, got two that differ in {key} "
                     f"({before[key]!r} and {facts[key]!r}); give them different names"
                 )
+
+
+def _refuse_other_images(table: Table) -> None:
+    """Images are paired by data set and number: under one name they must be the same images."""
+    noted = part(table.notes, "data")
+    for name in noted:
+        prints = part(noted, name).get("fingerprint")
+        if isinstance(prints, list | tuple):  # what `concat` makes of notes that disagree
+            raise ValueError(
+                f"expected one data set called {name!r}, got {len(prints)} with different images "
+                f"(fingerprints {', '.join(map(str, prints))}); measure all models on the same "
+                "images, or give the data sets different names and measure again"
+            )
+
+
+def _refuse_reserved(table: Table) -> None:
+    has_layer = table.frame["layer"].notna()  # baselines are known without a layer
+    measured = set(table.frame.loc[has_layer, "model"].dropna())
+    shown = {exhibit.model for exhibit in table.exhibits}
+    named = {*part(table.notes, "models"), *part(table.notes, "training")}
+    taken = sorted((measured | shown | named) & set(BASELINES))
+    if taken:
+        raise ValueError(
+            f"expected models with names of their own, got one called {taken[0]!r}, which is the "
+            "name of a baseline; give the model another name"
+        )

@@ -1,6 +1,6 @@
 """The few numbers and sentences that a reader takes away."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -9,7 +9,9 @@ import pandas as pd
 from vitscope.bootstrap import mean_interval
 from vitscope.reporting.best_probe import best_probe_rows
 from vitscope.reporting.gather import part, untrained
+from vitscope.reporting.levels import levels, of_models_shown
 from vitscope.reporting.style import BASELINES, UNIFORM
+from vitscope.reporting.uniform import DISTANCE, grids_differ, relative_distance, with_uniform
 from vitscope.reporting.wording import listed, runs_of, title_of, value_text
 from vitscope.table import Table
 
@@ -33,7 +35,7 @@ WORDS = {  # what the largest and the smallest value of a measure mean, as a sen
         "least of the high frequencies in {}",
     ),
 }
-GROUP = ("model", "dataset", "measure", "unit", "variant")
+GROUP = ("model", "dataset", "measure", "unit", "variant", "other_model")
 UNIFORM_SHARE, UNIFORM_NMI = 0.01, 0.01  # closer than this, attention is called uniform
 
 
@@ -51,6 +53,7 @@ def late_rows(table: Table) -> Table:
     canonical variant is taken, or the first one if there is no canonical one.
     """
     frame = table.frame[table.frame["measure"].isin(list(LATE_MEASURES))]
+    frame = of_models_shown(frame, set(frame["model"]))
     depth = frame["model"].astype(object).map(depths_of(table)).astype("Float64")
     late = (3 * frame["layer"] > 2 * depth).fillna(False).astype(bool)
     site = frame["measure"].astype(object).map(LATE_MEASURES)
@@ -81,6 +84,7 @@ def late_sentences(
 
     A model is called so only if it is told apart from every other one: if the interval of their
     difference, paired by image, leaves out 0. What is known without training follows as numbers.
+    Where patch grids differ, distances are compared relative to uniform attention on each grid.
 
     Args:
         late: Rows of the late layers.
@@ -90,22 +94,53 @@ def late_sentences(
     unranked = untrained(late) | set(BASELINES)
     for (measure, dataset), rows in summary.groupby(["measure", "dataset"], sort=False):
         skipped = set(uniform) if LATE_MEASURES[str(measure)] == "attention" else set()
-        ranked = rows[~rows["model"].isin(list(unranked | skipped))]
-        ranked = ranked.sort_values("mean", ascending=False)
-        known = rows[rows["model"].isin([UNIFORM, *untrained(late)])]
-        aside = "".join(f"; {row['model']}: {_value(row)}" for _, row in known.iterrows())
+        ranked = list(rows.loc[~rows["model"].isin(list(unranked | skipped)), "model"])
         where = f"On {dataset}, " if summary["dataset"].nunique() > 1 else ""
         title = title_of(str(measure), part(late.notes, "measures"))
-        if len(ranked) == 1:
-            model, value = ranked["model"].iloc[0], _value(ranked.iloc[0])
-            yield _sentence(f"{where}{title} in the late layers of {model}: {value}{aside}.")
-        elif len(ranked) > 1:
-            yield _sentence(f"{where}{_ranking(late, ranked, title)}{aside}.")
+        compared = [*ranked, *rows.loc[rows["model"].isin(list(untrained(late))), "model"]]
+        if measure == DISTANCE and ranked and grids_differ(rows, compared, late):
+            yield _sentence(where + _relative_ranking(late, rows, ranked, title))
+        elif ranked:
+            yield _sentence(f"{where}{_ranking(late, rows, ranked, title)}{_aside(late, rows)}.")
 
 
-def _ranking(late: Table, ranked: pd.DataFrame, title: str) -> str:
-    """Who is highest and lowest of at least two models, sorted from high to low."""
-    models = [row for _, row in ranked.iterrows()]
+def _relative_ranking(late: Table, rows: pd.DataFrame, ranked: Sequence[str], title: str) -> str:
+    """Distances of models whose grids differ: never in px, whose meaning differs as well."""
+    known = [*ranked, *untrained(late), UNIFORM]
+    relative = relative_distance(late, rows[rows["model"].isin(known)])
+    if relative is None:
+        names = listed(rows.loc[~rows["model"].isin(list(BASELINES)), "model"])
+        return (
+            f"{title} in px cannot be compared between {names}: their input sizes or patch grids "
+            "differ, and the distance of uniform attention is not known for each of them."
+        )
+    summary = relative.summary(by=GROUP)
+    said = f"{_ranking(relative, summary, ranked, title)}{_aside(relative, summary)}"
+    return f"relative to uniform attention on each model's own patch grid, {_start_low(said)}."
+
+
+def _start_low(text: str) -> str:
+    return text[0].lower() + text[1:]
+
+
+def _aside(late: Table, rows: pd.DataFrame) -> str:
+    """What is known without training, as numbers."""
+    random = [row for _, row in rows[rows["model"].isin(list(untrained(late)))].iterrows()]
+    uniform = rows[rows["model"] == UNIFORM]
+    units = dict(zip(uniform["model"], uniform["unit"], strict=True))
+    known = [
+        (each.name, value_text(each.value) + _unit(units[UNIFORM])) for each in levels(uniform)
+    ]
+    known += [(row["model"], _value(row)) for row in random]
+    return "".join(f"; {name}: {value}" for name, value in known)
+
+
+def _ranking(late: Table, rows: pd.DataFrame, ranked: Sequence[str], title: str) -> str:
+    """The value of one model, or who is highest and lowest of several."""
+    high_to_low = rows[rows["model"].isin(list(ranked))].sort_values("mean", ascending=False)
+    models = [row for _, row in high_to_low.iterrows()]
+    if len(models) == 1:
+        return f"{title} in the late layers of {models[0]['model']}: {_value(models[0])}"
     gaps = {
         (a, b): _difference(late, models[a], models[b])
         for a, b in combinations(range(len(models)), 2)
@@ -114,7 +149,7 @@ def _ranking(late: Table, ranked: pd.DataFrame, title: str) -> str:
     top, bottom = models[0], models[-1]
     if not apart:
         gap = value_text(*gaps[0, len(models) - 1])
-        names = listed(ranked["model"])
+        names = listed(high_to_low["model"])
         return f"{title} does not tell the late layers of {names} apart (difference {gap})"
     start, most, least = WORDS[str(top["measure"])]
     found = []
@@ -165,14 +200,14 @@ def uniform_depths(summary: pd.DataFrame) -> dict[str, list[int]]:
     There its distance is within 1 % of uniform attention's and its mutual information below 0.01.
 
     Args:
-        summary: Rows per model, dataset, measure, variant and layer, with the baseline.
+        summary: Rows per model, dataset, measure, variant and layer, with the baselines; each
+            model is compared with uniform attention on its own patch grid.
     """
     keys = ["dataset", "variant"]
     distance = summary[summary["measure"] == "attention_distance"]
     nmi = summary[summary["measure"] == "normalized_mutual_information"]
     both = distance.merge(nmi, on=[*keys, "model", "seed", "layer"], suffixes=("", "_nmi"))
-    uniform = distance.loc[distance["model"] == UNIFORM, [*keys, "mean"]]
-    near = both[both["layer"].notna()].merge(uniform, on=keys, suffixes=("", "_uniform"))
+    near = with_uniform(both[both["layer"].notna()], distance[distance["model"] == UNIFORM])
     is_near = (near["mean"] / near["mean_uniform"] - 1).abs() < UNIFORM_SHARE
     near = near[is_near & (near["mean_nmi"] < UNIFORM_NMI)]
     layers = near.groupby("model", sort=False)["layer"].unique()
@@ -195,8 +230,11 @@ def uniform_sentences(uniform: Mapping[str, list[int]]) -> Iterator[str]:
 
 
 def _value(row: pd.Series) -> str:
-    unit = row["unit"] if isinstance(row["unit"], str) else ""
-    return value_text(row["mean"], row["low"], row["high"]) + (f" {unit}" if unit == "px" else "")
+    return value_text(row["mean"], row["low"], row["high"]) + _unit(row["unit"])
+
+
+def _unit(unit: object) -> str:
+    return " px" if unit == "px" else ""
 
 
 def _difference(late: Table, first: pd.Series, second: pd.Series) -> tuple[float, float, float]:

@@ -16,7 +16,7 @@ from vitscope.reporting.probe_notes import probe_settings, with_chance
 from vitscope.reporting.sections import Section, sections_of
 from vitscope.reporting.shown import sample, shown
 from vitscope.reporting.style import Look, dark_counterparts, looks_of
-from vitscope.reporting.wording import listed
+from vitscope.reporting.wording import breakable, listed
 from vitscope.runs import write_atomically
 from vitscope.table import Table
 
@@ -66,6 +66,7 @@ def _template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
+    environment.filters["breakable"] = breakable
     return environment.get_template("page.html.j2")
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 
 from vitscope.reporting.style import INK
-from vitscope.reporting.wording import shortened
+from vitscope.reporting.wording import listed, shortened
 from vitscope.table import Exhibit
 
 MAX_IMAGES = 6  # more pictures of the same kind are scrolled past; all are in the exhibit's file
@@ -25,6 +26,7 @@ SCALE = ("#b8a27c", "#d9cdb6", "#fafaf7", "#9fc3e2", "#4a8cc4", "#1b5591", "#082
 SCALE_PLACES = (0.0, 0.25, 0.5, 0.64, 0.78, 0.9, 1.0)  # more steps above uniform than below
 WEIGHTS = LinearSegmentedColormap.from_list("weights", list(zip(SCALE_PLACES, SCALE, strict=True)))
 GAP = 4
+MAX_ACROSS = 6  # maps in a row of a phone: 390 px leave each about 55
 RECONSTRUCTION = ("original", "masked", "reconstruction")
 
 
@@ -55,6 +57,18 @@ class AttentionPicture:
     def depth(self) -> int:
         """Blocks of the deepest model shown."""
         return max(exhibit.arrays["maps"].shape[2] for exhibit in self.exhibits)
+
+    @property
+    def parts(self) -> list[range]:
+        """Depths from 0 in runs of about the same length, each a row on a phone."""
+        length = math.ceil(self.depth / math.ceil(self.depth / MAX_ACROSS))
+        return [range(at, min(at + length, self.depth)) for at in range(0, self.depth, length)]
+
+    @property
+    def seen_by(self) -> str:
+        """Whose maps these are, and on which grid."""
+        names = listed(exhibit.model for exhibit in self.exhibits)
+        return f"seen by {names} on {self.grid[0]} × {self.grid[1]} patches"
 
     def image(self, query: int) -> np.ndarray:
         """The image with a square around the query patch."""
@@ -176,8 +190,8 @@ def attention_maps(picture: AttentionPicture, axes: Axes) -> Axes:
             maps = [each[:, GAP // 2 : -GAP // 2, :3] for each in maps]
             tiles.append([picture.image(query), *maps])
             names.append(f"{shortened(exhibit.model)}, query {query + 1}")
-    depths = [str(layer + 1) for layer in range(picture.depth)]
-    axes.set_xlabel(f"columns: depth; blue: up to {TIMES} times uniform attention; tan: less")
+    depths = [f"depth {layer + 1}" for layer in range(picture.depth)]
+    axes.set_xlabel(f"blue: up to {TIMES} times uniform attention; tan: less")
     return _mosaic(axes, tiles, ["image", *depths], names, CELL)
 
 

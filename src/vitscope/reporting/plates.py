@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from vitscope.reporting import figures
 from vitscope.reporting.best_probe import PROBE
 from vitscope.reporting.gather import part
+from vitscope.reporting.levels import of_models_shown
 from vitscope.reporting.wording import (
     axis_label,
     counts_text,
@@ -90,6 +91,7 @@ def plates_of(summary: pd.DataFrame, notes: Mapping[str, object]) -> list[Plate]
         rows = summary.loc[members.index]
         same = baselines[(text["measure"] == measure)[is_baseline]]
         same = same[same["dataset"].fillna(dataset) == dataset]  # pyright: ignore[reportArgumentType]
+        same = of_models_shown(same, set(rows["model"]))
         rows = pd.concat([rows, _fitting(same, str(variant))]) if len(same) else rows
         place = {"measure": measure, "dataset": dataset, "variant": variant, "site": site}
         plates.append(_plate(rows.reset_index(drop=True), place, notes, summary))  # pyright: ignore[reportArgumentType]

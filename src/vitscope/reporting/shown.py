@@ -9,10 +9,11 @@ from markupsafe import Markup
 
 from vitscope.reporting import figures
 from vitscope.reporting.drawing import drawn
+from vitscope.reporting.levels import levels
 from vitscope.reporting.plates import Plate
 from vitscope.reporting.style import BASELINES, Look, depth_colour
 from vitscope.reporting.svg import panel_svgs
-from vitscope.reporting.wording import value_text
+from vitscope.reporting.wording import coordinate_label, value_text
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,10 @@ def _keys(plate: Plate, looks: Mapping[str, Look]) -> list[Key]:
     if plate.draw is figures.training_loss:
         return []  # each panel is named after its model
     keys = []
-    for model in plate.models:
-        rows = plate.rows[plate.rows["model"] == model]
-        is_line = "layer" in rows and bool(rows["layer"].isna().all())
-        value = ", ".join(value_text(mean) for mean in rows["mean"].unique()) if is_line else ""
-        group = f"series-{list(looks).index(model)}"
-        keys.append(Key(model, sample(looks[model]), value, group))
+    for entry in figures.legend(plate.rows, looks):
+        value = "" if entry.value is None else value_text(entry.value)
+        group = f"series-{list(looks).index(entry.owner)}"
+        keys.append(Key(entry.name, sample(entry.look), value, group))
     return keys
 
 
@@ -119,9 +118,9 @@ def _in_words(plate: Plate) -> str:
     if plate.draw is figures.training_loss:
         return f"Line chart of the training loss against the step for {len(plate.models)} models."
     if plate.draw is figures.spectrum:
-        unit = rows["coordinate_unit"].iloc[0] or "a coordinate"
+        along = coordinate_label(rows["coordinate_unit"].iloc[0])
         return (
-            f"Line charts of {plate.label} against {unit}, one chart for each of "
+            f"Line charts of {plate.label} against {along}, one chart for each of "
             f"{', '.join(plate.panels)}, one line per depth. The values are in the CSV file."
         )
     told = []
@@ -129,7 +128,7 @@ def _in_words(plate: Plate) -> str:
     for _, line in figures.series(rows):
         first, last, model = line.iloc[0], line.iloc[-1], names[line.index[0]]
         if pd.isna(first["layer"]):
-            told.append(f"{model}: {value_text(first['mean'])} throughout")
+            told += [f"{each.name}: {value_text(each.value)} throughout" for each in levels(line)]
             continue
         ends = [f"{value_text(row['mean'])} at depth {row['layer']:.0f}" for row in (first, last)]
         told.append(f"{model}: from {' to '.join(ends)}")

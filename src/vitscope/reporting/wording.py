@@ -6,7 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from numbers import Real
 
+from markupsafe import Markup
+
 NO_UNIT = {"", "1", "none", "nan"}
+COORDINATES = {"π": "spatial frequency (units of π)"}  # of 1 are patches that alternate
+SHORT_NAMES = {"normalized_mutual_information": "NMI"}
 VARIANTS = {"canonical": "", "paper": "published recipe"}
 
 
@@ -162,6 +166,37 @@ def axis_label(title: str, unit: object) -> str:
         'Attention distance (px)'
     """
     return f"{title} ({unit_text(unit)})" if unit_text(unit) else title
+
+
+def value_label(unit: str, measure: str) -> str:
+    """What stands above a value axis: the unit, or a short name of what has none.
+
+    Example:
+        >>> value_label("px", "attention_distance"), value_label("", "row_entropy")
+        ('px', 'row entropy')
+    """
+    return unit or SHORT_NAMES.get(measure, measure.replace("_", " "))
+
+
+def coordinate_label(unit: object) -> str:
+    """What stands below the axis of a coordinate.
+
+    Example:
+        >>> coordinate_label("π"), coordinate_label(None)
+        ('spatial frequency (units of π)', 'coordinate')
+    """
+    return COORDINATES.get(unit, unit) if isinstance(unit, str) else "coordinate"
+
+
+def breakable(name: object) -> Markup:
+    """A name as HTML that may go on in a new line after each sign that joins words.
+
+    Example:
+        >>> str(breakable("run:vit_tiny <b>"))
+        'run:<wbr>vit_<wbr>tiny &lt;b&gt;'
+    """
+    parts = re.split(r"(?<=[:_/.-])(?=\w)", str(name))
+    return Markup("<wbr>").join(parts)
 
 
 def unit_text(unit: object) -> str:
