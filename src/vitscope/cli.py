@@ -17,9 +17,10 @@ from vitscope.command_line import (
     folder_to_write,
     models_by_name,
     parsed,
+    progress_shown,
     sources_of_probe,
 )
-from vitscope.recipe import Recipe, from_json
+from vitscope.recipe import Recipe, read_recipe
 from vitscope.recipes import RECIPES
 
 Positional = tyro.conf.Positional
@@ -65,7 +66,8 @@ def measure(
 
     backbone = vs.load(model)
     out = file_to_write(out or Path(f"measures-{as_file_name(backbone.name)}.parquet"))
-    table = vs.measure(backbone, data, measures or None, None, mode, batch_size, device)
+    with progress_shown():
+        table = vs.measure(backbone, data, measures or None, None, mode, batch_size, device)
     _say(f"{len(table):,} rows: {table.save(out)}")
     _warn(table.notes)
 
@@ -94,7 +96,8 @@ def evaluate(
 
     backbone = vs.load(model)
     out = file_to_write(out or Path(f"probe-{as_file_name(backbone.name)}.parquet"))
-    table = vs.evaluate(backbone, data, test, batch_size=batch_size, device=device)
+    with progress_shown():
+        table = vs.evaluate(backbone, data, test, batch_size=batch_size, device=device)
     for row in table.summary(by=("variant", "layer")).itertuples():
         interval = f"{row.mean:.1%} [{row.low:.1%}, {row.high:.1%}]"
         _say(f"{row.variant:<16} layer {row.layer}: {interval}")
@@ -131,10 +134,11 @@ def compare(
     probed = [sources_of_probe(spec) for spec in probe]
     loaded = models_by_name(models)
     chosen = measures or None
-    tables = [vs.compare(loaded, data, chosen, batch_size=batch_size, device=device)]
-    tables[0].save(out / "table.parquet")  # whatever happens to the probes
-    for train, test in probed:
-        tables += [vs.evaluate(model, train, test, device=device) for model in loaded.values()]
+    with progress_shown():
+        tables = [vs.compare(loaded, data, chosen, batch_size=batch_size, device=device)]
+        tables[0].save(out / "table.parquet")  # whatever happens to the probes
+        for train, test in probed:
+            tables += [vs.evaluate(model, train, test, device=device) for model in loaded.values()]
     table = concat(tables)
     table.notes["command"] = command_as_typed()
     _warn(table.notes)
@@ -176,7 +180,7 @@ def pretrain(arguments: Sequence[str]) -> None:
         _say(_recipes_help())
         return
     if wanted.endswith(".json"):
-        recipe = from_json(Path(wanted).read_text())
+        recipe = read_recipe(Path(wanted))
     elif wanted in RECIPES:
         recipe = RECIPES[wanted]()
     else:

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,32 @@ def sources_of_probe(spec: str) -> tuple[Any, Any]:
 
     train, _, test = spec.partition(",")
     return probe_sources(train, test or None)
+
+
+@contextlib.contextmanager
+def progress_shown() -> Iterator[None]:
+    """A bar on stderr for every pass over images, gone when it is over; none without a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    from vitscope.data.watching import watched_by
+
+    columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn())
+    console = Console(stderr=True)
+    shown = {"console": console, "transient": True, "disable": not console.is_terminal}
+    with Progress(*columns, TimeLeft(compact=True), **shown) as bars:
+        current = bars.add_task("", total=None, visible=False)
+
+        def tell(name: str, done: int, num_batches: int) -> None:
+            nonlocal current
+            if done == 0:
+                bars.remove_task(current)
+                current = bars.add_task(name, total=num_batches)
+            bars.update(current, completed=done)
+
+        with watched_by(tell):
+            yield
 
 
 def as_file_name(name: str) -> str:

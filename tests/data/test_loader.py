@@ -19,6 +19,7 @@ from vitscope.data import (
     skipped_summary,
 )
 from vitscope.data.in_memory import TensorSource
+from vitscope.data.watching import watched_by
 
 SIZE, NUM_IMAGES, BATCH = 16, 29, 7  # four full batches and one image left over
 
@@ -228,3 +229,13 @@ def test_evaluation_skips_unreadable_images_and_goes_on(
     assert [batch.index.tolist() for batch in found] == [[0, 1, 2], [4, 5, 6, 7]]
     assert [name for name, _ in source.skipped] == ["3.png", "8.png"]
     assert "skipped 2 of 9 images that cannot be decoded: 3.png (" in skipped_summary(source)
+
+
+def test_whoever_watches_is_told_of_every_batch():
+    seen = []
+    source = as_source(torch.rand(5, 3, 32, 32))
+    with watched_by(lambda *told: seen.append(told)):
+        list(evaluation_batches(source, evaluation_transform(32), 2))
+    assert seen == [("tensor", done, 3) for done in range(4)]
+    list(evaluation_batches(source, evaluation_transform(32), 2))
+    assert len(seen) == 4

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from vitscope.axes import Images
 from vitscope.data import counter_random
 from vitscope.data.source import CorruptImage, HeldSource, Sample, Source
+from vitscope.data.watching import watched
 
 Transform = Callable[[Image.Image | Tensor], Tensor]
 Skipped = list[tuple[str, str]]
@@ -171,7 +172,8 @@ def evaluation_batches(
     num_images = len(source) if limit is None else min(limit, len(source))
     batches = _EvaluationBatches(source, transform, batch_size, num_images)
     steps = range(-(-num_images // batch_size))
-    for batch, skipped in _loader(batches, steps, num_workers):
+    loaded = watched(_loader(batches, steps, num_workers), source.name, len(steps))
+    for batch, skipped in loaded:
         for name, reason in skipped:
             source.skip(name, reason)
         if batch is not None:

@@ -154,4 +154,5 @@ def require_same_classes(train: Source, test: Source) -> None:
 
 def num_classes(train: Source) -> int:
     """Classes by name, or as many as the labels count where they have no names."""
-    return max(len(train.class_names), int(np.max(train.labels, initial=-1)) + 1)
+    assert train.labels is not None  # see require_same_classes
+    return max(len(train.class_names), int(train.labels.max()) + 1)
