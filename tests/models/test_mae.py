@@ -7,9 +7,11 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from tests import deterministic
+from tests.models.official_forward import output
 from tests.models.tiny_vits import images
+from vitscope.models.checkpoint import read_checkpoint
 from vitscope.models.load import load
-from vitscope.models.mae import mae_positions
+from vitscope.models.positions import mae_positions
 from vitscope.tracing import require_self_check
 
 DATA = os.environ.get("VITSCOPE_DATA")
@@ -94,18 +96,9 @@ def test_epsilon_is_mae_s_unless_stated(tmp_path):
     assert len(norms) == 5 and {norm.eps for norm in norms} == {1e-6}
 
 
-@pytest.mark.parametrize(("embed_dim", "num_heads"), [(768, 12), (1024, 16), (1280, 16)])
-def test_published_sizes_have_their_heads(tmp_path, embed_dim, num_heads):
-    sizes = {"img_size": 4, "patch_size": 2, "embed_dim": embed_dim, "depth": 1, "num_classes": 0}
-    with torch.device("meta"):
-        keys = VisionTransformer(**sizes, num_heads=1, mlp_ratio=0.1).state_dict()
-    weights = {key: torch.zeros(value.shape) for key, value in keys.items()}
-    assert load(f"mae:{saved(tmp_path / 'a.pth', weights)}").num_heads == num_heads
-
-
 def test_heads_of_other_sizes_are_not_guessed(tmp_path):
     path = saved(tmp_path / "a.pth", encoder().state_dict())
-    with pytest.raises(ValueError, match=r"embed_dim 32 is no published MAE size .*num_heads=N"):
+    with pytest.raises(ValueError, match=r"embed_dim 32 is no published size .*num_heads=N"):
         load(f"mae:{path}")
     with pytest.raises(ValueError, match="32 is no multiple of 5 heads"):
         load(f"mae:{path}?num_heads=5")
@@ -156,19 +149,26 @@ def test_a_learned_position_table_is_not_taken_for_mae(tmp_path):
 
 @pytest.mark.skipif(DATA is None, reason="VITSCOPE_DATA names no folder with real weights")
 @pytest.mark.parametrize(
-    ("file", "stated", "grid"),
+    ("file", "stated", "grid", "num_parameters"),
     [
-        ("mae_cifar10_d64_l4_p4_30ep", "num_heads=8", 8),
-        ("mae_mnist_d64_l4_p2", "num_heads=4&mean=0.5&std=0.5", 14),
+        ("mae_cifar10_d64_l4_p2_20ep", "num_heads=8&mean=.5,.5,.5&std=.5,.5,.5", 16, 217_408),
+        ("mae_cifar10_d64_l4_p4_30ep", "num_heads=8", 8, 207_424),
+        ("mae_mnist_d64_l4_p2", "num_heads=4&mean=0.5&std=0.5", 14, 213_056),
+        ("mae_mnist_d64_l4_p2_20ep", "num_heads=4&mean=0.5&std=0.5", 14, 213_056),
     ],
 )
-def test_real_weights_load_and_can_be_measured(file, stated, grid):
+def test_real_weights_load_and_compute_what_mae_defines(file, stated, grid, num_parameters):
     path = Path(DATA or "") / "weights" / f"{file}.pth"
     backbone = load(f"file:{path}?eps=1e-5&{stated}")
     assert (backbone.grid.height, backbone.grid.width, backbone.depth) == (grid, grid, 4)
+    assert backbone.facts["keys"] == "54 keys used, 32 dropped"
+    assert backbone.facts["num_parameters"] == str(num_parameters)
     expected = mae_positions(grid, grid, 64)
-    torch.testing.assert_close(backbone.module.pos_embed[0, 1:], expected, rtol=0, atol=1e-5)
-    batch = torch.randn(
-        2, len(backbone.mean), *backbone.image_size, generator=torch.Generator().manual_seed(0)
-    )
+    torch.testing.assert_close(backbone.module.pos_embed[0, 1:], expected, rtol=0, atol=5e-7)
+    batch = torch.randn(2, len(backbone.mean), *backbone.image_size)
     require_self_check(backbone, batch)
+    with torch.no_grad():
+        features = backbone.module.double()(batch.double())
+    weights = read_checkpoint(path).weights()
+    correct = output(weights, batch, backbone.num_heads, eps=1e-5)
+    torch.testing.assert_close(features, correct, rtol=0, atol=1e-10)

@@ -12,11 +12,12 @@ from vitscope.models import vitscope_weights
 from vitscope.models.load import load
 from vitscope.models.vit import build_vit
 from vitscope.models.vitscope_weights import save_weights
-from vitscope.recipe import Architecture, Recipe
+from vitscope.recipe import Architecture, Objective, Recipe
 
 RECIPE = Recipe(
     name="tiny hybrid",
     architecture=Architecture(image_size=24, patch_size=8, embed_dim=32, depth=2, num_heads=4),
+    objective=Objective(mask_unit=1),  # 3 patches a side
     seed=5,
 )
 

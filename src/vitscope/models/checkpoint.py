@@ -1,23 +1,27 @@
-"""Weight files, read safely and loaded strictly.
+"""Weight files, read safely: nothing in a file is executed.
 
-Nothing in a file is executed: it is safetensors, or a pickle of which only tensors and plain
-containers are read. Every key is used, or dropped by name; anything else is an error.
+A file is safetensors, or a pickle of which only tensors and plain containers are read.
 """
 
 import argparse
 import hashlib
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
+
+from vitscope.models.strict_loading import some
 
 WRAPPERS = ("module.", "_orig_mod.")  # DataParallel and torch.compile put these before each key
-SHOWN_KEYS = 8  # a message that names more is not read
+CONVERSION = "vitscope_conversion"  # header of a file that `convert` wrote
+SEPARATOR = "/"  # there, between an entry and its key; no module's name has one
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +33,14 @@ class Checkpoint:
         sha256: Of the file's bytes, hexadecimal.
         entries: The top level: tensors by key, or dictionaries that hold them.
         metadata: The header of a safetensors file.
+        source_sha256: Of the file that this one was converted from; empty if it was not.
     """
 
     path: Path
     sha256: str
     entries: Mapping[str, object]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    source_sha256: str = ""
 
     def weights(self, *holders: str) -> dict[str, Tensor]:
         """Tensors by key, without the prefixes that wrappers add.
@@ -56,7 +62,7 @@ class Checkpoint:
         weights = {str(key): value for key, value in held.items() if isinstance(value, Tensor)}
         if foreign := [str(key) for key in held if str(key) not in weights]:
             raise ValueError(
-                f"expected tensors only in {where} but {_some(foreign)} are none; "
+                f"expected tensors only in {where} but {some(foreign)} are none; "
                 "this is no state dict, or of a format that vitscope does not know"
             )
         while prefix := next((p for p in WRAPPERS if all(k.startswith(p) for k in weights)), None):
@@ -64,35 +70,32 @@ class Checkpoint:
         return weights
 
 
-@dataclass(frozen=True)
-class LoadReport:
-    """What became of each key when weights were loaded.
+class _Unread:
+    """Stands for an object that training left in a file and nobody needs: it keeps nothing."""
 
-    Args:
-        used: Copied into the module.
-        dropped: In the file, and named as not part of the encoder.
-        missing: In the module only.
-        unexpected: In the file only.
-        unusable: In both, but of another shape or type, or with values that are not finite.
-    """
+    def __new__(cls, *_: object) -> "_Unread":
+        return super().__new__(cls)
 
-    used: tuple[str, ...]
-    dropped: tuple[str, ...]
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-    unusable: tuple[str, ...] = ()
+    def __setstate__(self, state: object) -> None:
+        pass
 
-    @property
-    def complete(self) -> bool:
-        """Whether every key was used or dropped by name."""
-        return not (self.missing or self.unexpected or self.unusable)
 
-    def __str__(self) -> str:
-        parts = [f"{len(self.used)} keys used, {len(self.dropped)} dropped"]
-        for word in ("missing", "unexpected", "unusable"):
-            if keys := getattr(self, word):
-                parts.append(f"{len(keys)} {word}: {_some(keys)}")
-        return "; ".join(parts)
+class _UnreadMapping:
+    """Stands for a dictionary of another class; it is read as a plain one."""
+
+    def __new__(cls, *_: object) -> Any:
+        return OrderedDict()
+
+
+# What official files hold beside tensors and plain containers, and what is made of it instead. Only
+# these names are let through, and none of them is imported.
+HARMLESS: dict[str, type] = {
+    "argparse.Namespace": argparse.Namespace,  # dino, ibot, mae, beit and deit save their arguments
+    "yacs.config.CfgNode": _UnreadMapping,  # SimMIM saves its configuration
+    "numpy.core.multiarray.scalar": _Unread,  # dino, ibot and beit take the learning rate from an
+    "numpy._core.multiarray.scalar": _Unread,  # array, and so the optimiser's groups hold such
+    "numpy.dtype": _Unread,
+}
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -103,25 +106,20 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
     Raises:
         ValueError: If the file is missing, cut short, of another kind, or holds objects other than
-            tensors, plain containers and an argparse.Namespace (training scripts save theirs).
+            tensors, plain containers and those that official files are known to hold (`HARMLESS`).
     """
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"expected a weight file at {path}; there is none")
-    with open(path, "rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        file.seek(8)
-        is_safetensors = file.read(1) == b"{"  # 8 bytes of length, then a JSON header
-    if is_safetensors:
+    sha256 = sha256_of(path)
+    if is_safetensors(path):
         return _read_safetensors(path, sha256)
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([(kind, name) for name, kind in HARMLESS.items()]):
             entries = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a broken pickle can raise anything
         raise ValueError(
             f"expected weights in {path}: safetensors, or a torch.save of tensors alone. It is cut "
-            "short, of another kind, or holds objects that would run code when read; then save its "
-            f"state dict again where you trust it. Reading failed: {_reason(error)}"
+            "short, of another kind, or holds objects that would run code when read; then convert "
+            f"it where you trust it. Reading failed: {_reason(error)}"
         ) from error
     if not isinstance(entries, Mapping):
         raise ValueError(
@@ -130,80 +128,58 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(path, sha256, entries)
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors do: 8 bytes of length, then a JSON header."""
+    with open(path, "rb") as file:
+        file.seek(8)
+        return file.read(1) == b"{"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal.
+
+    Raises:
+        ValueError: If there is no such file.
+    """
+    if not path.is_file():
+        raise ValueError(f"expected a weight file at {path}; there is none")
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _read_safetensors(path: Path, sha256: str) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
-            entries = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            return Checkpoint(path, sha256, entries, file.metadata() or {})
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"expected whole safetensors in {path}; it is cut short or damaged: {_reason(error)}"
         ) from error
-
-
-def load_strictly(
-    module: nn.Module, weights: Mapping[str, Tensor], *, dropped: Sequence[str], source: str
-) -> LoadReport:
-    """Copy weights into a module, all or nothing.
-
-    Args:
-        module: Takes the weights in its own precision.
-        weights: By key.
-        dropped: Shell patterns (`decoder_*`) of keys that are not part of the encoder.
-        source: Names the weights in a message.
-
-    Returns:
-        Which keys were used and dropped.
-
-    Raises:
-        ValueError: If a key is missing, unexpected, of another shape or type, or not finite.
-    """
-    own = module.state_dict()
-    thrown = [key for key in weights if any(fnmatchcase(key, pattern) for pattern in dropped)]
-    kept = {key: value for key, value in weights.items() if key not in thrown}
-    shared = [key for key in kept if key in own]
-    faults = {key: _fault(kept[key], own[key]) for key in shared}
-    report = LoadReport(
-        used=tuple(key for key in shared if not faults[key]),
-        dropped=tuple(thrown),
-        missing=tuple(key for key in own if key not in kept),
-        unexpected=tuple(key for key in kept if key not in own),
-        unusable=tuple(f"{key} ({fault})" for key, fault in faults.items() if fault),
-    )
-    if not report.complete:
-        raise ValueError(f"{source} does not fit the model that its keys describe: {report}")
-    module.load_state_dict(kept, strict=True)
-    return report
-
-
-def _fault(value: Tensor, own: Tensor) -> str:
-    if value.shape != own.shape:
-        return f"expected shape {tuple(own.shape)}, got {tuple(value.shape)}"
-    if own.is_floating_point() and not value.is_floating_point():
-        return f"expected floating-point values, got {value.dtype}"
-    if own.is_floating_point() and not value.isfinite().all():
-        return "has values that are not finite"
-    return ""
-
-
-def require_key(weights: Mapping[str, Tensor], key: str, num_axes: int, source: str) -> Tensor:
-    """A tensor from which a model's sizes are read.
-
-    Raises:
-        ValueError: If it is missing or has another number of axes.
-    """
-    if key not in weights:
-        raise ValueError(f"expected the key {key!r} in {source}; it has {_some(sorted(weights))}")
-    if weights[key].ndim != num_axes:
+    if CONVERSION not in metadata:
+        return Checkpoint(path, sha256, tensors, metadata)
+    try:
+        conversion = json.loads(metadata[CONVERSION])
+        entries = _nested(tensors, conversion)
+        return Checkpoint(path, sha256, entries, metadata, conversion["source_sha256"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"expected {num_axes} axes in {key!r} of {source}, got {tuple(weights[key].shape)}"
-        )
-    return weights[key]
+            f"expected what vitscope's converter writes in the header of {path}, entry "
+            f"{CONVERSION!r}; convert the file again: {_reason(error)}"
+        ) from error
 
 
-def _some(keys: Sequence[str]) -> str:
-    more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
-    return ", ".join(keys[:SHOWN_KEYS]) + more
+def _nested(tensors: dict[str, Tensor], conversion: Mapping[str, Any]) -> dict[str, object]:
+    """The top level of a converted file, as it was before."""
+    shared = {name: tensors[first] for name, first in conversion["shared"].items()}
+    entries: dict[str, Any] = dict(conversion["left_out"])
+    for name, value in (tensors | shared).items():
+        holder, separator, key = name.partition(SEPARATOR)
+        if separator:
+            entries.setdefault(holder, {})[key] = value
+        else:
+            entries[name] = value
+    return entries
 
 
 def _reason(error: Exception) -> str:

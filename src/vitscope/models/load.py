@@ -5,17 +5,15 @@ from dataclasses import replace
 
 from torch import nn
 
-from vitscope.models import mae, vitscope_weights
 from vitscope.models.backbone import Backbone
 from vitscope.models.checkpoint import read_checkpoint
 from vitscope.models.checkpoint_format import CheckpointFormat
+from vitscope.models.formats import FORMATS, detected_format
 from vitscope.models.module_backbone import module_backbone
 from vitscope.models.random_source import random_backbone
 from vitscope.models.spec import Spec, parse_spec
 from vitscope.models.timm_source import pretrained_backbone
 from vitscope.models.vitscope_weights import bundled_backbone, run_backbone
-
-FORMATS: tuple[CheckpointFormat, ...] = (vitscope_weights.FORMAT, mae.FORMAT)  # tried in this order
 
 
 def load(spec_or_module: str | nn.Module, name: str | None = None) -> Backbone:
@@ -29,7 +27,9 @@ def load(spec_or_module: str | nn.Module, name: str | None = None) -> Backbone:
             - ``run:FOLDER``: what a vitscope run left
             - ``bundled:NAME``: shipped with vitscope
             - ``file:PATH``: a weight file whose format its keys tell
-            - ``mae:PATH``, ``vitscope:PATH``: a weight file of that format
+            - ``moco_v3:PATH?branch=momentum``, ``simmim:PATH``, ``mae:PATH``, ``dino:PATH``,
+              ``ibot:PATH``, ``beit:PATH``, ``dinov2:PATH?image_size=224``, ``deit:PATH``,
+              ``vitscope:PATH``: a weight file of that format
         name: Shown in tables and figures; None: the source's own.
 
     Returns:
@@ -79,12 +79,4 @@ def _reader(known: CheckpointFormat) -> Callable[[Spec], Backbone]:
 
 def _detected_backbone(spec: Spec) -> Backbone:
     checkpoint = read_checkpoint(spec.name)
-    for known in FORMATS:
-        if known.recognises(checkpoint):
-            return known.backbone(checkpoint, spec)
-    formats = "; ".join(f"{known.name}: {known.description}" for known in FORMATS)
-    keys = ", ".join(map(str, list(checkpoint.entries)[:8]))
-    raise ValueError(
-        f"{spec.name} has the format of none that vitscope knows ({formats}); its first keys are "
-        f"{keys}. If you know its format, name it instead of file:"
-    )
+    return detected_format(checkpoint).backbone(checkpoint, spec)

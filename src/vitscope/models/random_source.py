@@ -8,7 +8,7 @@ import torch
 
 from vitscope.models.backbone import Backbone
 from vitscope.models.module_backbone import module_backbone
-from vitscope.models.spec import Spec, positive
+from vitscope.models.spec import Spec, one_of, positive
 from vitscope.models.timm_source import random_timm_backbone
 from vitscope.models.vit import build_vit
 from vitscope.recipe import Architecture
@@ -47,14 +47,8 @@ def _architecture_options() -> dict[str, Callable[[str], Any]]:
 def _reader(kind: Any) -> Callable[[str], Any]:
     """What turns an option's text into a value of a field's type."""
     if get_origin(kind) is Literal:
-        return lambda text: _one_of(text, get_args(kind))
+        return one_of(*get_args(kind))
     if type(None) in get_args(kind):
         (inner,) = (argument for argument in get_args(kind) if argument is not type(None))
         return lambda text: None if text == "none" else inner(text)
     return positive if kind is int else kind
-
-
-def _one_of(text: str, words: tuple[str, ...]) -> str:
-    if text not in words:
-        raise ValueError(f"expected one of {', '.join(words)}")
-    return text

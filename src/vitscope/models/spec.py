@@ -102,3 +102,19 @@ def channel_values(text: str) -> tuple[float, ...]:
         (0.5, 0.5, 0.5)
     """
     return tuple(float(part) for part in text.split(","))
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """What reads an option that is one of a few words.
+
+    Example:
+        >>> one_of("base", "momentum")("base")
+        'base'
+    """
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"expected one of {', '.join(words)}")
+        return text
+
+    return read
