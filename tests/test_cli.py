@@ -4,11 +4,14 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from vitscope.cli import COMMANDS
 from vitscope.recipes import RECIPES, smoke
 from vitscope.runs import Run
 from vitscope.table import Table
+from vitscope.training.pretrain import pretrain
 
 WORLD = "world:independent?size=32&num_images=80"
 MODEL = "random:vit?image_size=40&patch_size=8&embed_dim=24&depth=2&num_heads=3"
@@ -209,3 +212,17 @@ def test_measures_can_be_left_out_and_files_are_named_after_the_model(
     code, printed = run_here(monkeypatch, capsys, "measure", MODEL, *arguments)
     assert code == 0, printed.err
     assert len(list(tmp_path.glob("measures-*.parquet"))) == 1
+
+
+def test_weight_files_are_inspected_and_converted(monkeypatch, capsys, tmp_path):
+    run = pretrain(smoke(RECIPES["shape_texture_moco_v3"]()), tmp_path / "run", quiet=True)
+    code, printed = run_here(monkeypatch, capsys, "models", "inspect", run.weights_path)
+    assert code == 0, printed.err
+    assert "vitscope" in printed.out and "depth 2" in printed.out
+    state = {"model": load_file(run.weights_path)}
+    torch.save(state, tmp_path / "a.pth")
+    code, printed = run_here(monkeypatch, capsys, "models", "convert", tmp_path / "a.pth")
+    assert code == 0, printed.err
+    assert (tmp_path / "a.safetensors").exists()
+    code, printed = run_here(monkeypatch, capsys, "models", "inspect", tmp_path / "nothing.pth")
+    assert code == 2 and "expected a weight file" in printed.err

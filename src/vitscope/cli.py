@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -54,7 +54,7 @@ def measure(
     Example: vitscope measure bundled:shape_texture_moco_v3 --data world:independent?num_images=256
 
     Args:
-        model: timm:NAME, run:FOLDER, bundled:NAME, random:ARCH, mae:FILE, file:PATH.
+        model: timm:NAME, run:FOLDER, bundled:NAME, random:ARCH, file:PATH, mae:PATH, ...
         data: folder:PATH, cifar10:PATH or world:SPLIT?size=64.
         out: The Table, as Parquet; measures-MODEL.parquet if not given.
         measures: Names; all if none is given.
@@ -85,7 +85,7 @@ def evaluate(
     Example: vitscope evaluate run:runs/mine --data cifar10:data?split=train
 
     Args:
-        model: timm:NAME, run:FOLDER, bundled:NAME, random:ARCH, mae:FILE, file:PATH.
+        model: timm:NAME, run:FOLDER, bundled:NAME, random:ARCH, file:PATH, mae:PATH, ...
         data: Labelled images to fit on.
         test: Labelled images to score; for cifar10 and world found from the data if not given.
         out: The Table, as Parquet; probe-MODEL.parquet if not given.
@@ -162,6 +162,33 @@ def report(tables: Positional[tuple[Path, ...]], out: Path = Path("report")) -> 
     _say(f"report: {write_report([Table.load(path) for path in tables], out)}")
 
 
+def models(
+    action: Positional[Literal["inspect", "convert"]],
+    file: Positional[str],
+    out: Path | None = None,
+    trust: bool = False,
+) -> None:
+    """Say what a weight file is, or convert it to safetensors.
+
+    Example: vitscope models inspect vit-s-300ep.pth.tar
+
+    Args:
+        action: inspect says format, sizes and what becomes of keys; convert writes safetensors.
+        file: A weight file; for inspect also its spec, such as "mae:FILE?num_heads=8".
+        out: What convert writes; FILE with the ending .safetensors if not given.
+        trust: Convert even what runs code when it is read; only where you trust who made FILE.
+    """
+    if action == "inspect":
+        from vitscope.models.inspect import inspect_checkpoint
+
+        _say(str(inspect_checkpoint(file)))
+    else:
+        from vitscope.models.convert import convert_to_safetensors
+
+        target = file_to_write(out or Path(file).with_suffix(".safetensors"))
+        _say(str(convert_to_safetensors(file, target, trust)))
+
+
 @dataclasses.dataclass(frozen=True)
 class _Pretrain:
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
@@ -212,6 +239,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "compare": compare,
     "report": report,
+    "models": models,
 }
 
 
