@@ -130,6 +130,13 @@ def test_attention_is_called_uniform_by_the_grid_of_its_own_model():
         frames.append(pd.DataFrame(own | {"measure": "attention_distance"}))
     summary = Table(pd.concat(frames)).summary(by=PLATE_KEYS)
     assert highlights.uniform_depths(summary) == {"A": [1], "C": [1]}
+    rows = {"dataset": "d", "variant": "canonical", "layer": 1, "measure": "row_entropy"}
+    entropies = [
+        pd.DataFrame(rows | {"model": model, "image": range(3), "value": value})
+        for model, value in (("A", 0.85), ("C", 0.99))
+    ]
+    summary = Table(pd.concat([*frames, *entropies])).summary(by=PLATE_KEYS)
+    assert highlights.uniform_depths(summary) == {"C": [1]}  # A shares one weak focus
 
 
 def test_the_page_tells_sizes_and_a_line_per_grid(tmp_path):

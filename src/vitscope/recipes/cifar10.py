@@ -2,7 +2,9 @@
 
 Command:   vitscope pretrain cifar10_moco_v3   (likewise _simmim, _hybrid)
 Data:      cifar10:PATH, by default the folder cifar10 in $VITSCOPE_DATA
-Hardware:  one core of an AVX-512 server CPU
+Hardware:  one core of an AVX-512 server CPU with bf16
+Time:      MoCo v3 30, SimMIM 12, hybrid 40 minutes beside other work
+Result:    docs/cifar10.md
 """
 
 from vitscope.recipe import Architecture, Objective, Optimisation, Recipe

@@ -36,7 +36,9 @@ WORDS = {  # what the largest and the smallest value of a measure mean, as a sen
     ),
 }
 GROUP = ("model", "dataset", "measure", "unit", "variant", "other_model")
-UNIFORM_SHARE, UNIFORM_NMI = 0.01, 0.01  # closer than this, attention is called uniform
+# Closer than this in all three, attention is called uniform. Distance and mutual information alone
+# would take one weak focus that all queries share for none; the entropy of its rows tells.
+UNIFORM_SHARE, UNIFORM_NMI, UNIFORM_ENTROPY = 0.01, 0.01, 0.98
 
 
 def depths_of(table: Table) -> dict[str, int]:
@@ -197,7 +199,8 @@ def probe_sentences(
 def uniform_depths(summary: pd.DataFrame) -> dict[str, list[int]]:
     """Per model the depths at which its attention cannot be told from uniform attention.
 
-    There its distance is within 1 % of uniform attention's and its mutual information below 0.01.
+    There its distance is within 1 % of uniform attention's, its mutual information below 0.01 and,
+    where it was measured, the entropy of its rows at least 0.98 of uniform attention's.
 
     Args:
         summary: Rows per model, dataset, measure, variant and layer, with the baselines; each
@@ -209,7 +212,11 @@ def uniform_depths(summary: pd.DataFrame) -> dict[str, list[int]]:
     both = distance.merge(nmi, on=[*keys, "model", "seed", "layer"], suffixes=("", "_nmi"))
     near = with_uniform(both[both["layer"].notna()], distance[distance["model"] == UNIFORM])
     is_near = (near["mean"] / near["mean_uniform"] - 1).abs() < UNIFORM_SHARE
-    near = near[is_near & (near["mean_nmi"] < UNIFORM_NMI)]
+    entropy = summary[summary["measure"] == "row_entropy"]
+    entropy = entropy.groupby(["model", "dataset", "layer"], observed=True)["mean"].mean()
+    places = pd.MultiIndex.from_frame(near[["model", "dataset", "layer"]])
+    is_spread = ~(entropy.reindex(places).to_numpy(dtype=float) < UNIFORM_ENTROPY)  # or unknown
+    near = near[is_near & (near["mean_nmi"] < UNIFORM_NMI) & is_spread]
     layers = near.groupby("model", sort=False)["layer"].unique()
     return {str(model): sorted(int(each) for each in found) for model, found in layers.items()}
 
@@ -219,8 +226,9 @@ def uniform_sentences(uniform: Mapping[str, list[int]]) -> Iterator[str]:
     for model, layers in uniform.items():
         yield (
             f"At depth {runs_of(layers)} the attention of {model} cannot be told from uniform "
-            f"attention: its distance is within {100 * UNIFORM_SHARE:g} % of uniform attention's "
-            f"and its mutual information is below {UNIFORM_NMI}."
+            f"attention: its distance is within {100 * UNIFORM_SHARE:g} % of uniform attention's, "
+            f"its mutual information below {UNIFORM_NMI} and its entropy not below "
+            f"{UNIFORM_ENTROPY}."
         )
     if len(uniform) > 1:
         yield (
