@@ -135,6 +135,7 @@ def test_a_model_without_published_weights_is_never_random_in_secret():
         ("random:resnet18", "got ResNet without blocks"),
         ("random:vit?depth=two", "option depth=two"),
         ("random:vit?depth=0", "option depth=0"),
+        ("random:vit?seed=99999999999999999999", "option seed=9"),
         ("random:vit?size=64", "unknown options size; this source takes image_size"),
         ("random:vit?position=round", "expected one of sincos, learned, relative"),
         ("random:vit?embed_dim=30", "embed_dim by"),

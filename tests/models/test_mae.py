@@ -117,6 +117,17 @@ def test_normalisation_of_other_than_three_channels_must_be_stated(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("option", "message"),
+    [("std=0,0,0", "every std above 0"), ("eps=-1", "eps above 0"), ("num_heads=0", "num_heads=0")],
+)
+def test_options_without_a_meaning_are_refused(tmp_path, option, message):
+    path = saved(tmp_path / "a.pth", encoder().state_dict())
+    heads = "" if option.startswith("num_heads") else "&num_heads=4"
+    with pytest.raises(ValueError, match=message):
+        load(f"mae:{path}?{option}{heads}")
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"norm.weight": None}, "1 missing: norm.weight"),
@@ -128,6 +139,7 @@ def test_normalisation_of_other_than_three_channels_must_be_stated(tmp_path):
             {"patch_embed.proj.weight": torch.ones(3)},
             "expected 4 axes in 'patch_embed.proj.weight'",
         ),
+        ({"patch_embed.proj.weight": torch.ones(32, 3, 0, 0)}, "got empty tensors"),
         ({"blocks.0.mlp.fc1.weight": None}, "expected the key 'blocks.0.mlp.fc1.weight'"),
     ],
 )

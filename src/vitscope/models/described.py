@@ -61,11 +61,13 @@ def sizes_of(weights: Mapping[str, Tensor], source: str) -> Sizes:
     """Sizes, from the shapes of weights under timm's names.
 
     Raises:
-        ValueError: If a key that holds one is missing or has another number of axes.
+        ValueError: If a key that holds one is missing, empty or has another number of axes.
     """
     projection = require_key(weights, "patch_embed.proj.weight", 4, source)
     embed_dim, channels, height, width = projection.shape
     mlp_width = require_key(weights, "blocks.0.mlp.fc1.weight", 2, source).shape[0]
+    if not (min(projection.shape) and mlp_width):
+        raise ValueError(f"expected weights in {source}, got empty tensors for patches or MLP")
     return Sizes(
         embed_dim=embed_dim,
         channels=channels,
@@ -84,7 +86,7 @@ def num_heads(
         ValueError: If neither says, or embed_dim is no multiple of what is stated.
     """
     if stated is not None:
-        if embed_dim % stated:
+        if stated < 1 or embed_dim % stated:
             raise ValueError(
                 f"{spec.text!r}: embed_dim {embed_dim} is no multiple of {stated} heads"
             )
@@ -100,8 +102,15 @@ def num_heads(
 
 
 def layer_norm(options: Mapping[str, Any], published: Published) -> Any:
-    """LayerNorm with the spec's epsilon, else the authors'."""
-    return partial(nn.LayerNorm, eps=options.get("eps", published.eps))
+    """LayerNorm with the spec's epsilon, else the authors'.
+
+    Raises:
+        ValueError: If the epsilon is not positive.
+    """
+    eps = options.get("eps", published.eps)
+    if not eps > 0:
+        raise ValueError(f"expected eps above 0, got {eps}")
+    return partial(nn.LayerNorm, eps=eps)
 
 
 def normalisation(
@@ -110,9 +119,11 @@ def normalisation(
     """Mean and std that normalise pixels: the spec's, else the authors'.
 
     Raises:
-        ValueError: If there is not one value per channel.
+        ValueError: If there is not one value per channel, or a std is not positive.
     """
     mean, std = options.get("mean", published.mean), options.get("std", published.std)
+    if not all(value > 0 for value in std):
+        raise ValueError(f"expected every std above 0 for {spec.text!r}, got {std}")
     for what, values in (("mean", mean), ("std", std)):
         if len(values) != channels:
             raise ValueError(

@@ -8,7 +8,7 @@ import torch
 
 from vitscope.models.backbone import Backbone
 from vitscope.models.module_backbone import module_backbone
-from vitscope.models.spec import Spec, one_of, positive
+from vitscope.models.spec import Spec, one_of, positive, seed_number
 from vitscope.models.timm_source import random_timm_backbone
 from vitscope.models.vit import build_vit
 from vitscope.recipe import Architecture
@@ -32,7 +32,7 @@ def random_backbone(spec: Spec) -> Backbone:
     """
     if spec.name != OWN:
         return random_timm_backbone(spec)
-    options = spec.typed_options({**_architecture_options(), "seed": int})
+    options = spec.typed_options({**_architecture_options(), "seed": seed_number})
     seed = options.pop("seed", 0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -81,6 +81,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def seed_number(text: str) -> int:
+    """A seed that torch's generators take."""
+    if not 0 <= int(text) < 2**63:
+        raise ValueError("expected a whole number from 0 to 2^63 - 1")
+    return int(text)
+
+
 def sides(text: str) -> tuple[int, int]:
     """Height and width of `224` or `128x96`, in pixels.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vitscope.models.backbone import Backbone
 from vitscope.models.module_backbone import module_backbone
-from vitscope.models.spec import Spec, sides
+from vitscope.models.spec import Spec, seed_number, sides
 
 
 def pretrained_backbone(spec: Spec) -> Backbone:
@@ -42,7 +42,7 @@ def random_timm_backbone(spec: Spec) -> Backbone:
     Raises:
         ValueError: If timm has no such model, or it is no Vision Transformer.
     """
-    options = spec.typed_options({"image_size": sides, "seed": int})
+    options = spec.typed_options({"image_size": sides, "seed": seed_number})
     seed = options.get("seed", 0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
