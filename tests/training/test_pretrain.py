@@ -235,3 +235,27 @@ def test_every_recipe_runs_in_miniature_and_loads(tmp_path, name):
         == torch.__version__.split("+")[0]
     )
     assert run.recipe() == smoke(RECIPES[name]())
+
+
+@pytest.mark.parametrize(
+    ("cl_weight", "views"), [(0.0, {"masked_view"}), (1.0, {"view1", "view2"})]
+)
+def test_a_branch_without_weight_has_no_views_and_draws_no_numbers(monkeypatch, cl_weight, views):
+    from vitscope.training import pretrain as module
+
+    recipe = tiny()
+    objective = dataclasses.replace(recipe.objective, cl_weight=cl_weight)
+    recipe = dataclasses.replace(recipe, objective=objective)
+    batches = module.training_batches(recipe)
+    assert set(batches.views) == views
+    masks = []
+    drawn = module.block_mask
+    monkeypatch.setattr(module, "block_mask", lambda *given: masks.append(1) or drawn(*given))
+    built = module.build_objective(recipe.architecture, objective, recipe.seed)
+    before = torch.get_rng_state()
+    plain = module.build_objective(recipe.architecture, objective, recipe.seed)
+    assert torch.equal(torch.get_rng_state(), before)
+    module.forward_of(built, recipe, torch.device("cpu"))(next(batches.iterate(0)), 0)
+    assert len(masks) == (cl_weight == 0)
+    assert (built.masked is None, built.contrastive is None) == (cl_weight == 1, cl_weight == 0)
+    assert plain.state_dict().keys() == built.state_dict().keys()
