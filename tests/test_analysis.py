@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import vitscope as vs
-from vitscope.analysis import attention_values
+from vitscope.analysis import RESERVED_NAMES, attention_values
 from vitscope.axes import PatchGrid
 from vitscope.bootstrap import NUM_REPLICATES
 from vitscope.data.loader import evaluation_batches
@@ -14,6 +14,7 @@ from vitscope.data.sources import as_source
 from vitscope.data.transforms import evaluation_transform
 from vitscope.measures import MEASURES, attention_distance, normalized_mutual_information
 from vitscope.measures.attention_sums import smoothed
+from vitscope.reporting.style import BASELINES
 from vitscope.table import concat
 from vitscope.tracing import CapturedAttention, trace
 
@@ -191,3 +192,7 @@ def test_models_of_other_channels_are_refused():
     module.patch_embed.proj = torch.nn.Conv2d(1, 24, 8, 8)
     with pytest.raises(ValueError, match="takes images of 1 channels, got 3"):
         vs.measure(module, IMAGES)
+
+
+def test_the_reserved_names_are_those_of_the_report_s_baselines():
+    assert set(RESERVED_NAMES) == set(BASELINES)

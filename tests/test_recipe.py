@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from vitscope.recipe import Objective, Optimisation, from_json
+from vitscope.recipe import Architecture, Objective, Optimisation, from_json
 from vitscope.recipes import RECIPES
 
 
@@ -103,3 +103,8 @@ def test_arms_of_a_comparison_differ_in_name_and_weight_alone(group):
     ]
     assert same[0] == same[1] == same[2]
     assert [arm.objective.cl_weight for arm in arms] == [1.0, 0.0, 0.5]
+
+
+def test_a_width_that_no_position_table_has_is_refused():
+    with pytest.raises(ValueError, match=r"embed_dim by 4 .* to divide evenly, got 6 and 4"):
+        Architecture(embed_dim=6, num_heads=3)

@@ -58,6 +58,9 @@ class Architecture:
         sizes = ("image_size", "patch_size", "embed_dim", "depth", "num_heads")
         ranges: dict[str, Range] = dict.fromkeys(sizes, COUNT)
         _require(self, ranges | {"mlp_ratio": POSITIVE, "drop_path": SHARE})
+        _require_divisible("image_size by patch_size", self.image_size, self.patch_size)
+        _require_divisible("embed_dim by num_heads", self.embed_dim, self.num_heads)
+        _require_divisible("embed_dim by 4 (the sine-cosine table)", self.embed_dim, 4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +157,6 @@ class Recipe:
 
     def _require_parts_that_fit(self) -> None:
         sizes, unit = self.architecture, self.objective.mask_unit
-        _require_divisible("image_size by patch_size", sizes.image_size, sizes.patch_size)
-        _require_divisible("embed_dim by num_heads", sizes.embed_dim, sizes.num_heads)
         if self.objective.cl_weight < 1:
             side = sizes.image_size // sizes.patch_size
             _require_divisible("the patches of a side by mask_unit", side, unit)

@@ -187,10 +187,6 @@ def test_weights_that_are_not_finite_never_replace_a_state(tmp_path):
     [
         ({"data": "folder:/nowhere"}, "nowhere"),
         ({"data": "world:independent?num_images=3"}, "at least batch_size"),
-        (
-            {"architecture": dataclasses.replace(tiny().architecture, embed_dim=6, num_heads=3)},
-            "by 4",
-        ),
     ],
 )
 def test_a_run_that_cannot_start_leaves_no_folder(tmp_path, change, message):

@@ -25,20 +25,15 @@ def build_vit(architecture: Architecture, seed: int | None = None) -> Encoder:
     Args:
         architecture: Sizes and position scheme. ``relative`` gives timm's `Beit` with one bias
             table shared by all blocks and no absolute position, as SimMIM's ViT.
+        seed: Of the weights, which then leave torch's global generator alone; None: drawn from it.
 
     Returns:
-        A module whose `forward_features(images)` gives normalised tokens, CLS first. Weights are
-        drawn from torch's global generator.
-
-    Raises:
-        ValueError: If image_size is no multiple of patch_size, or embed_dim of num_heads (or of 4,
-            which a 2-D sine-cosine table needs).
+        A module whose `forward_features(images)` gives normalised tokens, CLS first.
     """
     if seed is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return build_vit(architecture)
-    _require_divisible(architecture)
     shared = {
         "img_size": architecture.image_size,
         "patch_size": architecture.patch_size,
@@ -116,16 +111,6 @@ def masked_forward_features(
         return vit.forward_features(images)
     finally:
         handle.remove()
-
-
-def _require_divisible(architecture: Architecture) -> None:
-    for name, whole, part in (
-        ("image_size by patch_size", architecture.image_size, architecture.patch_size),
-        ("embed_dim by num_heads", architecture.embed_dim, architecture.num_heads),
-        ("embed_dim by 4 (the sine-cosine table)", architecture.embed_dim, 4),
-    ):
-        if whole % part:
-            raise ValueError(f"expected {name} to divide evenly, got {whole} and {part}")
 
 
 def _layer_norm(channels: int, **factory: object) -> nn.LayerNorm:
